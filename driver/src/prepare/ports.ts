@@ -1,0 +1,86 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type {
+  ApplyRequestSchema,
+  ApplyResponse,
+  AwaitRequestSchema,
+  AwaitResponse,
+  HelloRequestSchema,
+  HelloResponse,
+  ReplaceRequestSchema,
+  ReplaceResponse,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import type { ResourceClaim } from "../claims/resourceclaim.ts";
+
+/** Reads claims from the API server. */
+export interface ClaimReader {
+  /**
+   * @returns `undefined` where the API server says that there is no such claim (404).
+   * @throws {ApiFault} where it cannot be asked; transient errors are retried inside until `signal` aborts.
+   */
+  get(namespace: string, name: string, signal: AbortSignal): Promise<ResourceClaim | undefined>;
+}
+
+/** Why the agent did not do what was asked. Closed codes; `message` is a sentence that may reach a pod's Event. */
+export type AgentFaultCode = "away" | "stale" | "refused" | "protocol" | "timeout";
+
+/**
+ * - `away`: no connection, connection lost, agent stopping or its disk failing; try again later
+ * - `stale`: the agent wants Hello and Replace first (epoch, revision or digest)
+ * - `refused`: a defect of ours
+ * - `protocol`: no protocol number in common
+ * - `timeout`: no answer within the bound of the call
+ */
+export class AgentFault extends Error {
+  override readonly name = "AgentFault";
+  readonly code: AgentFaultCode;
+  constructor(code: AgentFaultCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The agent's Control service as the driver sees it. All faults are {@link AgentFault}s. */
+export interface AgentPort {
+  hello(request: MessageInitShape<typeof HelloRequestSchema>, signal: AbortSignal): Promise<HelloResponse>;
+  replace(request: MessageInitShape<typeof ReplaceRequestSchema>, signal: AbortSignal): Promise<ReplaceResponse>;
+  apply(request: MessageInitShape<typeof ApplyRequestSchema>, signal: AbortSignal): Promise<ApplyResponse>;
+  await(request: MessageInitShape<typeof AwaitRequestSchema>, signal: AbortSignal): Promise<AwaitResponse>;
+  /** Ends (returns or throws) when the connection is lost or no heartbeat came for 15 s. */
+  watchEvents(afterSeq: bigint, signal: AbortSignal): AsyncIterable<WatchEventsResponse>;
+}
+
+
+/** A claim as the kubelet names it (DRA v1 `Claim`). */
+export interface ClaimRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** One device of a prepared claim, as the kubelet wants it (DRA v1 `Device`). */
+export interface PreparedDevice {
+  /** Main request names; the sub-request is stripped. */
+  readonly requestNames: readonly string[];
+  readonly pool: string;
+  readonly device: string;
+  /** Fully qualified CDI ids, `dra.k8s.io/cpu=…`. */
+  readonly cdiDeviceIds: readonly string[];
+  readonly shareId: string | undefined;
+}
+
+export type PrepareOutcome =
+  | { readonly kind: "prepared"; readonly devices: readonly PreparedDevice[] }
+  /** `message` reaches the pod as an Event. */
+  | { readonly kind: "refused"; readonly message: string };
+
+export type UnprepareOutcome = { readonly kind: "done" } | { readonly kind: "failed"; readonly message: string };
+
+/**
+ * What the kubelet edge calls. Both answer every claim they were given, never throw, and bound themselves (40 s, the
+ * kubelet cancels at 45 s). Calls for different pods run at the same time.
+ */
+export interface DraPlugin {
+  prepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, PrepareOutcome>>;
+  unprepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, UnprepareOutcome>>;
+}

@@ -1,0 +1,103 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { EventSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type { EventSource } from "./contract.ts";
+
+/**
+ * - `gone`: no such cgroup
+ * - `refused`: the kernel refuses the value (EINVAL, EBUSY, ERANGE, ENOSPC); `message` says which file and value
+ * - `denied`: EACCES, EPERM, EROFS; on cgroup v1 EACCES also means that the parent lacks a CPU
+ * - `io`: anything else
+ */
+export type CgroupCode = "gone" | "refused" | "denied" | "io";
+
+export class CgroupFault extends Error {
+  override readonly name = "CgroupFault";
+  readonly code: CgroupCode;
+  constructor(code: CgroupCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface CgroupReading {
+  /** `cpuset.cpus` of the cgroup itself; empty on v2 where nobody set it. */
+  readonly own: CpuSet;
+  /** Union of the effective sets of the cgroup and of every one below it. */
+  readonly effective: CpuSet;
+}
+
+/**
+ * The cpuset controller's files. Paths are below the cgroup root and were checked (`masks/cgrouppath.ts`). Every call is
+ * synchronous and touches a handful of files of kernel memory: 0.02 to 0.2 ms each. Failures are {@link CgroupFault}s.
+ */
+export interface CgroupPort {
+  readonly version: 1 | 2;
+  /** `undefined` where there is no such cgroup. */
+  read(path: string): CgroupReading | undefined;
+  /** Gives the cgroup, and on v1 everything below it, this mask; in the order the kernel accepts. */
+  write(path: string, cpus: CpuSet): void;
+  /** True where the cgroup or any below it holds a process; false where it is gone. */
+  populated(path: string): boolean;
+  /** Names of the cgroups right below; empty where there is no such cgroup. */
+  children(path: string): readonly string[];
+  /** `cpuset.cpus.exclusive`; `undefined` where the cgroup or the file does not exist. */
+  readExclusive(path: string): CpuSet | undefined;
+  writeExclusive(path: string, cpus: CpuSet): void;
+  /** Text of `cpuset.cpus.partition`; `undefined` where the cgroup or the file does not exist. */
+  readPartition(path: string): string | undefined;
+  writePartition(path: string, type: "root" | "isolated" | "member"): void;
+}
+
+/** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */
+export interface AgentMemory {
+  readonly bootId: string;
+  readonly highestEpoch: bigint;
+  readonly epoch: bigint;
+  readonly revision: bigint;
+  readonly digest: string;
+  readonly machine: MachineRecord | undefined;
+  readonly allocations: readonly AllocationRecord[];
+  /** Claims that a driver stopped naming while containers of them may have lived. */
+  readonly orphans: readonly AllocationRecord[];
+}
+
+export interface MemoryPort {
+  /** Durable when it resolves: written whole, fsynced, renamed. Rejects with a sentence; nothing was changed then. */
+  save(memory: AgentMemory): Promise<void>;
+}
+
+export interface Clock {
+  /** Unix milliseconds. */
+  now(): number;
+  /** Runs `task` once, `ms` from now; the returned function cancels. */
+  later(ms: number, task: () => void): () => void;
+  /** Lets the event loop turn once. */
+  yield(): Promise<void>;
+}
+
+/** What is counted for /metrics. */
+export type CounterName = "escapes" | "repairs" | "lostUpdates" | "maskFailures" | "partitionFailures";
+
+export interface Observer {
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  count(counter: CounterName): void;
+  refused(reason: string): void;
+}
+
+/** The ring that WatchEvents serves; `add` numbers and stamps the event. */
+export interface EventRing extends EventSource {
+  add(event: MessageInitShape<typeof EventSchema>): void;
+}
+
+/** Best first. `kernel` falls back to `masks` for claims that the kernel cannot hold. */
+export interface Levers {
+  readonly force: "kernel" | "file" | "runtime";
+  /** How masks are moved, also under `kernel`. */
+  readonly masks: "file" | "runtime";
+  /** Why the better levers are not in force; empty for `kernel`. */
+  readonly why: string;
+}

@@ -1,0 +1,72 @@
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { ClaimUse } from "../truth/marks.ts";
+
+/**
+ * | from | event | to |
+ * |---|---|---|
+ * | (new) | CreateContainer | created |
+ * | (new) | Synchronize: CREATED | created |
+ * | (new) | Synchronize: RUNNING, PAUSED | running |
+ * | created | StartContainer | starting |
+ * | created, starting | PostStartContainer | running |
+ * | any | RemoveContainer, not listed at Synchronize | stopped |
+ *
+ * StopContainer is not here: it comes before the termination grace, during which the container runs on (`stopping`).
+ * A stopped container is forgotten only when its cgroup, and all below it, holds no process.
+ */
+export type ContainerPhase = "created" | "starting" | "running" | "stopped";
+
+export type ContainerEvent = "start" | "post-start" | "remove" | "unlisted";
+
+export function nextPhase(phase: ContainerPhase, event: ContainerEvent): ContainerPhase {
+  switch (event) {
+    case "start":
+      return phase === "created" ? "starting" : phase;
+    case "post-start":
+      return phase === "stopped" ? "stopped" : "running";
+    case "remove":
+    case "unlisted":
+      return "stopped";
+  }
+}
+
+export type ContainerRole = "shared" | "claim" | "unknown-claim" | "own";
+
+export interface ContainerRef {
+  readonly id: string;
+  readonly name: string;
+  readonly podUid: string;
+  readonly podNamespace: string;
+  readonly podName: string;
+}
+
+/** A mask that somebody may still apply: an update in flight, or a reply not yet seen in the kernel. */
+export interface Grant {
+  readonly cpus: CpuSet;
+  /** Milliseconds of the house clock after which a read-back settles it, whatever the runtime said. */
+  readonly settlesAt: number;
+}
+
+/** One container as the agent knows it. `wanted` is computed; `effective` is read; nothing is decided on `sent`. */
+export interface ContainerRecord {
+  readonly ref: ContainerRef;
+  /** Below the cgroup root; `undefined` where the runtime's words cannot be used (`problem` says why). */
+  readonly cgroup: string | undefined;
+  phase: ContainerPhase;
+  role: ContainerRole;
+  uses: readonly ClaimUse[];
+  /** `undefined`: not ours to touch. */
+  wanted: CpuSet | undefined;
+  sent: CpuSet | undefined;
+  effective: CpuSet | undefined;
+  readAt: number;
+  /** The runtime's stored cpuset, as far as we know it. */
+  stored: CpuSet | undefined;
+  grants: Grant[];
+  /** Which cgroup is this container's partition: its own, its pod's, or none. */
+  partition: "none" | "own" | "pod";
+  partitionText: string;
+  problem: string;
+  /** StopContainer came: its grace runs or it is dead. A reconnect to the runtime would wait for it. */
+  stopping: boolean;
+}
