@@ -40,11 +40,14 @@ export interface ContainerRef {
   readonly podName: string;
 }
 
-/** A mask that somebody may still apply: an update in flight, or a reply not yet seen in the kernel. */
+/**
+ * A mask that the runtime may still apply: an unanswered UpdateContainers (`call`, also one of a lost session), the reply to
+ * UpdateContainer, which the runtime applies after releasing its lock (`update-reply`, until POST_UPDATE or 2 s), or
+ * an update in another hook's reply (`reply`, until the session's next event).
+ */
 export interface Grant {
+  readonly by: "call" | "update-reply" | "reply";
   readonly cpus: CpuSet;
-  /** Milliseconds of the house clock after which a read-back settles it, whatever the runtime said. */
-  readonly settlesAt: number;
 }
 
 /** One container as the agent knows it. `wanted` is computed; `effective` is read; nothing is decided on `sent`. */
@@ -55,9 +58,13 @@ export interface ContainerRecord {
   phase: ContainerPhase;
   role: ContainerRole;
   uses: readonly ClaimUse[];
+  /** Claim uids in the annotation that our CreateContainer reply sets. */
+  marked: readonly string[];
   /** `undefined`: not ours to touch. */
   wanted: CpuSet | undefined;
   sent: CpuSet | undefined;
+  /** `cpuset.cpus` of its cgroup, as last read. */
+  own: CpuSet | undefined;
   effective: CpuSet | undefined;
   readAt: number;
   /** The runtime's stored cpuset, as far as we know it. */
@@ -69,4 +76,16 @@ export interface ContainerRecord {
   problem: string;
   /** StopContainer came: its grace runs or it is dead. A reconnect to the runtime would wait for it. */
   stopping: boolean;
+}
+
+/** True where the kernel may run the container on a CPU that it should not have, as far as was read. */
+export function isTooWide(container: ContainerRecord): boolean {
+  const { wanted, effective } = container;
+  return wanted !== undefined && effective !== undefined && !effective.isSubsetOf(wanted);
+}
+
+/** True where its own mask is not the wanted one, though it runs on no wrong CPU. */
+export function isTooNarrow(container: ContainerRecord): boolean {
+  const { wanted, own } = container;
+  return wanted !== undefined && own !== undefined && !own.equals(wanted) && !isTooWide(container);
 }

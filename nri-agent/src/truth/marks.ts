@@ -21,6 +21,8 @@ export interface MarkNames {
   readonly shareEnvPrefix: string;
   /** Container paths of the gate mount, this protocol version's and the one's before. */
   readonly gatePaths: readonly string[];
+  /** Variable with a fixed name that a shell can read: the container's own mask. */
+  readonly cpusVariable: string;
   /** Annotation our CreateContainer reply sets: claim uids, comma separated. */
   readonly annotation: string;
 }

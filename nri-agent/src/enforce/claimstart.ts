@@ -1,0 +1,158 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { ContainerRecord } from "../masks/container.ts";
+import type { MaskMover } from "./mover.ts";
+import type { NodeKnowledge } from "./node.ts";
+import type { Partitioner } from "./partitioner.ts";
+import type { CgroupPort, Observer } from "./ports.ts";
+
+/**
+ * Gives a container that is about to run its claim's CPUs alone, by the best lever that can.
+ *
+ * With the kernel lever: one living container on the CPUs gets a partition of its own; several, in a pod whose living
+ * containers all run on claims, make the pod's cgroup the partition; several beside shared containers in one pod cannot
+ * have either (siblings cannot share exclusive CPUs), so the claim is held by masks until no container of it lives.
+ */
+export class ClaimStart {
+  readonly #node: NodeKnowledge;
+  readonly #cgroup: CgroupPort;
+  readonly #mover: MaskMover;
+  readonly #partitions: Partitioner;
+  readonly #observer: Observer;
+
+  constructor(parts: {
+    node: NodeKnowledge;
+    cgroup: CgroupPort;
+    mover: MaskMover;
+    partitions: Partitioner;
+    observer: Observer;
+  }) {
+    this.#node = parts.node;
+    this.#cgroup = parts.cgroup;
+    this.#mover = parts.mover;
+    this.#partitions = parts.partitions;
+    this.#observer = parts.observer;
+  }
+
+  /** @returns "" or why the container must not run. */
+  enforce(container: ContainerRecord): string {
+    const { cgroup, wanted } = container;
+    if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
+    if (this.#node.levers.force === "kernel" && !container.uses.some((use) => this.#node.byMasks.has(use.claimUid))) {
+      const why = this.#byPartition(container, cgroup, wanted);
+      if (why === "") return "";
+      this.#observer.warn("a claim is held by masks instead of a cpuset partition", {
+        pod: `${container.ref.podNamespace}/${container.ref.podName}`,
+        container: container.ref.name,
+        cpus: wanted.toString(),
+        why,
+      });
+      this.toMasks(container, why);
+    }
+    return this.#byMask(container, wanted);
+  }
+
+  /** A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on. */
+  beforeShared(container: ContainerRecord): void {
+    const pod = podCgroup(container);
+    if (pod === undefined || this.#partitions.living(pod) === undefined) return;
+    const users = this.#inPod(container).filter((one) => one.role === "claim");
+    const first = users[0];
+    if (first !== undefined) this.toMasks(first, "a shared container starts in its pod", users);
+    this.#partitions.release(pod);
+  }
+
+  /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
+  toMasks(container: ContainerRecord, why: string, alsoOf: readonly ContainerRecord[] = []): void {
+    const claims = new Set([container, ...alsoOf].flatMap((one) => one.uses.map((use) => use.claimUid)));
+    for (const uid of claims) this.#node.byMasks.add(uid);
+    this.#mover.refresh();
+    for (const other of this.#node.containers.values()) if (other.role !== "claim") this.#mover.settle(other, false);
+    for (const other of this.#node.containers.values()) {
+      if (!other.uses.some((use) => claims.has(use.claimUid)) || other.cgroup === undefined) continue;
+      this.#partitions.release(other.cgroup);
+      other.partition = "none";
+      other.partitionText = "";
+      this.#mover.settle(other);
+    }
+    this.#observer.info("claims are held by masks until no container of them lives", { claims: [...claims], why });
+  }
+
+  #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
+    const overlapping = this.#livingOn(container, wanted);
+    const isolated = container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
+    const pod = podCgroup(container);
+    const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
+    if (overlapping.length === 0 && !podIsPartition) {
+      const why = this.#partitions.take(cgroup, wanted, isolated, [container]);
+      if (why === "") this.#mark(container, "own", cgroup);
+      return why;
+    }
+    const mates = this.#inPod(container);
+    if (overlapping.some((other) => other.ref.podUid !== container.ref.podUid)) return "a container of another pod runs on its CPUs";
+    if (pod === undefined || mates.some((mate) => mate.role !== "claim")) {
+      return "several containers of its pod use the CPUs, and the pod has shared containers too";
+    }
+    const all = [...mates, container];
+    for (const mate of mates) {
+      if (mate.partition === "own" && mate.cgroup !== undefined) this.#partitions.release(mate.cgroup);
+    }
+    const why = this.#partitions.take(pod, CpuSet.union(all.map((one) => one.wanted ?? CpuSet.empty)), isolated, all);
+    if (why !== "") return why;
+    for (const one of all) {
+      this.#mark(one, "pod", pod);
+      this.#mover.settle(one);
+    }
+    return "";
+  }
+
+  #byMask(container: ContainerRecord, wanted: CpuSet): string {
+    if (this.#mover.settle(container) !== "right") {
+      return container.problem || `it would run on CPUs ${container.effective?.toString() ?? "that cannot be read"} instead of ${wanted.toString()}`;
+    }
+    // Whoever still runs on the CPUs is moved now; the mover may not have come to it.
+    for (const other of this.#node.containers.values()) {
+      if (other === container || other.phase === "created" || shares(other, container)) continue;
+      if (other.effective?.overlaps(wanted) === true && this.#mover.settle(other, false) === "wrong") {
+        return `container ${other.ref.name} of pod ${other.ref.podNamespace}/${other.ref.podName} still runs on CPUs ${other.effective.intersect(wanted).toString()}`;
+      }
+    }
+    return "";
+  }
+
+  #mark(container: ContainerRecord, partition: "own" | "pod", path: string): void {
+    container.partition = partition;
+    container.partitionText = this.#partitions.textOf(path);
+    container.problem = "";
+    this.#mover.look(container);
+  }
+
+  #inPod(container: ContainerRecord): ContainerRecord[] {
+    return this.#alive((other) => other !== container && other.ref.podUid === container.ref.podUid);
+  }
+
+  #livingOn(container: ContainerRecord, cpus: CpuSet): ContainerRecord[] {
+    return this.#alive((other) => other !== container && other.role === "claim" && other.wanted?.overlaps(cpus) === true);
+  }
+
+  /** Containers with processes. One whose process just died may still be in the runtime's list with an empty cgroup. */
+  #alive(which: (container: ContainerRecord) => boolean): ContainerRecord[] {
+    const found: ContainerRecord[] = [];
+    for (const other of this.#node.containers.values()) {
+      if (other.phase === "created" || other.cgroup === undefined || !which(other)) continue;
+      if (this.#cgroup.populated(other.cgroup)) found.push(other);
+      else this.#partitions.forget(other);
+    }
+    return found;
+  }
+}
+
+function podCgroup(container: ContainerRecord): string | undefined {
+  const { cgroup } = container;
+  if (cgroup === undefined) return undefined;
+  const parent = cgroup.slice(0, cgroup.lastIndexOf("/"));
+  return parent.split("/").filter((part) => part !== "").length >= 2 ? parent : undefined;
+}
+
+function shares(a: ContainerRecord, b: ContainerRecord): boolean {
+  return a.uses.some((use) => b.uses.some((other) => other.claimUid === use.claimUid));
+}

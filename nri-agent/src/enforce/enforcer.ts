@@ -1,0 +1,174 @@
+import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import type { MarkNames } from "../truth/marks.ts";
+import type { Pool } from "../pool/pool.ts";
+import { Waiters } from "./awaiting.ts";
+import { ClaimStart } from "./claimstart.ts";
+import type { ControlHandler, InspectHandler } from "./contract.ts";
+import { HookHandler, type SessionFacts } from "./hookhandler.ts";
+import type { RuntimeCalls, RuntimeHooks, Session } from "./hooks.ts";
+import { Ledger, type AgentIdentity } from "./ledger.ts";
+import { MaskMover } from "./mover.ts";
+import { NodeKnowledge } from "./node.ts";
+import { Partitioner } from "./partitioner.ts";
+import type { EnforcerParts } from "./parts.ts";
+import type { AgentMemory, CgroupPort, Clock, EventRing, Levers, MemoryPort, Observer } from "./ports.ts";
+import { Reaper } from "./reaper.ts";
+import { Sayings } from "./sayings.ts";
+import { classify, synchronize } from "./synchronize.ts";
+import { RuntimeUpdates } from "./updates.ts";
+import { Verifier } from "./verifier.ts";
+import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
+
+export interface EnforcerOptions {
+  readonly cgroup: CgroupPort;
+  readonly levers: Levers;
+  readonly memory: MemoryPort;
+  readonly clock: Clock;
+  readonly observer: Observer;
+  readonly events: EventRing;
+  readonly calls: RuntimeCalls;
+  readonly names: MarkNames;
+  readonly identity: AgentIdentity;
+  /** uid of this product's own pod; "" outside of one. */
+  readonly ownPodUid: string;
+  factsOf(session: Session): SessionFacts;
+  session(): SessionReport;
+  tally(): Tally;
+}
+
+/**
+ * The agent's decisions: holds what is known, answers the runtime's hooks and the driver's calls, and sees to it that the kernel
+ * follows. Constructing starts nothing; `restore` comes first, then `start`.
+ */
+export class Enforcer implements ControlHandler, InspectHandler {
+  readonly events: EventRing;
+  readonly hooks: RuntimeHooks;
+  readonly #options: EnforcerOptions;
+  readonly #node: NodeKnowledge;
+  readonly #parts: EnforcerParts;
+  readonly #ledger: Ledger;
+  readonly #waiters: Waiters;
+  readonly #verifier: Verifier;
+  #lastPool: Pool | undefined;
+
+  constructor(options: EnforcerOptions) {
+    this.#options = options;
+    this.events = options.events;
+    const { cgroup, clock, observer, names, ownPodUid } = options;
+    const node = new NodeKnowledge(options.levers);
+    this.#node = node;
+    const say = new Sayings(node, options.events, observer);
+    const changed = (): void => this.#changed();
+    const updates: RuntimeUpdates = new RuntimeUpdates({
+      node,
+      clock,
+      observer,
+      calls: options.calls,
+      onAnswer: (containers) => {
+        for (const container of containers) container.effective = undefined;
+        mover.kick();
+      },
+    });
+    const mover: MaskMover = new MaskMover({ node, cgroup, clock, observer, updates, onMoved: changed });
+    const partitions = new Partitioner({ node, cgroup, observer });
+    const claimStart = new ClaimStart({ node, cgroup, mover, partitions, observer });
+    const reaper = new Reaper({
+      node,
+      cgroup,
+      partitions,
+      clock,
+      onGone: () => {
+        mover.refresh();
+        changed();
+      },
+    });
+    this.#parts = {
+      node,
+      cgroup,
+      clock,
+      observer,
+      mover,
+      updates,
+      partitions,
+      claimStart,
+      reaper,
+      say,
+      changed,
+      classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
+    };
+    this.#ledger = new Ledger(this.#parts, options.memory, options.identity);
+    this.#waiters = new Waiters({ node, clock, canUpdate: () => updates.canUpdate, identity: options.identity });
+    this.#verifier = new Verifier(this.#parts);
+    this.hooks = new HookHandler(this.#parts, {
+      names,
+      ownPodUid,
+      factsOf: options.factsOf,
+      synchronize: (pods, containers, cdiVisible) => synchronize(this.#parts, pods, containers, cdiVisible),
+    });
+  }
+
+  /** What the agent's own file holds. Believed until a driver speaks. */
+  restore(memory: AgentMemory): void {
+    const node = this.#node;
+    node.machine = memory.machine;
+    node.truth = memory.machine === undefined ? "none" : "restored";
+    Object.assign(node.held, {
+      epoch: memory.epoch,
+      revision: memory.revision,
+      digest: memory.digest,
+      highestEpoch: memory.highestEpoch,
+    });
+    for (const allocation of memory.allocations) node.allocations.set(allocation.claim.uid, allocation);
+    for (const orphan of memory.orphans) node.orphans.set(orphan.claim.uid, orphan);
+    this.#parts.say.truth(`Restored ${node.allocations.size} claims from the agent's own file`);
+  }
+
+  start(): void {
+    this.#verifier.start();
+  }
+
+  stop(): void {
+    this.#waiters.stop();
+    this.#verifier.stop();
+    this.#parts.mover.stop();
+    this.#parts.updates.stop();
+    this.#parts.reaper.stop();
+  }
+
+  hello: ControlHandler["hello"] = (request) => this.#ledger.hello(request, this.#options.session());
+  replace: ControlHandler["replace"] = (request) => this.#ledger.replace(request);
+  apply: ControlHandler["apply"] = (request) => this.#ledger.apply(request);
+  await: ControlHandler["await"] = (request, signal) => this.#waiters.await(request, signal);
+
+  state(filter: GetStateRequest): State {
+    const { identity, clock } = this.#options;
+    return stateOf(
+      this.#node,
+      {
+        instance: identity.instance,
+        version: identity.version,
+        session: this.#options.session(),
+        tally: this.#options.tally(),
+        lastSeq: this.events.lastSeq,
+        now: clock.now(),
+      },
+      filter,
+    );
+  }
+
+  /** Sentences; empty where all is well. */
+  problems(): string[] {
+    return problemsOf(this.#node, this.#options.session());
+  }
+
+  #changed(): void {
+    this.#ledger.forgetDrained();
+    const pool = this.#node.truth === "none" ? undefined : this.#node.pool();
+    if (pool !== undefined && (this.#lastPool === undefined || !pool.shared.equals(this.#lastPool.shared))) {
+      this.#lastPool = pool;
+      this.#parts.say.pool(pool);
+    }
+    this.#waiters.wake();
+  }
+}

@@ -1,0 +1,223 @@
+import { create } from "@bufbuild/protobuf";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import {
+  CreateContainerResponseSchema,
+  StopContainerResponseSchema,
+  UpdateContainerResponseSchema,
+  type Container,
+  type ContainerUpdate,
+  type CreateContainerResponse,
+  type LinuxResources,
+  type PodSandbox,
+  type StopContainerResponse,
+  type UpdateContainerResponse,
+} from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { nextPhase, type ContainerRecord } from "../masks/container.ts";
+import { admit } from "../truth/admit.ts";
+import type { MarkNames } from "../truth/marks.ts";
+import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
+import { marksOf, newRecord } from "./record.ts";
+import { pinReply, sharedReply } from "./replies.ts";
+import type { EnforcerParts } from "./parts.ts";
+
+/** An UpdateContainer reply is applied after the runtime has released its lock; then it is read back. */
+const UPDATE_REPLY_SETTLES_MS = 2000;
+
+export interface SessionFacts {
+  readonly cdiVisible: boolean;
+  readonly canUpdate: boolean;
+}
+
+/** The runtime's events, turned into what is known and what is wanted. Synchronous hooks touch memory only. */
+export class HookHandler implements RuntimeHooks {
+  readonly #p: EnforcerParts;
+  readonly #names: MarkNames;
+  readonly #ownPodUid: string;
+  readonly #factsOf: (session: Session) => SessionFacts;
+  #cdiVisible = true;
+  #synchronizeWith: (pods: readonly PodSandbox[], containers: readonly Container[], cdiVisible: boolean) => Promise<ContainerUpdate[]>;
+
+  constructor(
+    parts: EnforcerParts,
+    options: {
+      names: MarkNames;
+      /** uid of this product's own pod; "" outside of one. */
+      ownPodUid: string;
+      factsOf: (session: Session) => SessionFacts;
+      synchronize: (pods: readonly PodSandbox[], containers: readonly Container[], cdiVisible: boolean) => Promise<ContainerUpdate[]>;
+    },
+  ) {
+    this.#p = parts;
+    this.#names = options.names;
+    this.#ownPodUid = options.ownPodUid;
+    this.#factsOf = options.factsOf;
+    this.#synchronizeWith = options.synchronize;
+  }
+
+  sessionConfigured(session: Session): void {
+    const facts = this.#factsOf(session);
+    this.#cdiVisible = facts.cdiVisible;
+    this.#p.node.session = session;
+    this.#p.node.synchronized = false;
+    this.#p.updates.canUpdate = facts.canUpdate;
+    this.#p.changed();
+  }
+
+  sessionClosed(session: Session, why: string): void {
+    if (this.#p.node.session?.id !== session.id) return;
+    this.#p.node.session = undefined;
+    this.#p.node.synchronized = false;
+    this.#p.updates.canUpdate = false;
+    this.#p.say.session(`The NRI session ended: ${why}`);
+    this.#p.changed();
+  }
+
+  synchronize(pods: readonly PodSandbox[], containers: readonly Container[]): Promise<ContainerUpdate[]> {
+    return this.#synchronizeWith(pods, containers, this.#cdiVisible);
+  }
+
+  createContainer(pod: PodSandbox, container: Container): CreateContainerResponse {
+    const { node } = this.#p;
+    const record = newRecord(pod, container);
+    record.phase = "created";
+    const reading = marksOf(container, this.#names, this.#cdiVisible);
+    const decision = admit({
+      reading,
+      truth: node.truth,
+      online: node.machine?.online ?? CpuSet.empty,
+      pod: { uid: record.ref.podUid, namespace: record.ref.podNamespace, name: record.ref.podName },
+      container: record.ref.name,
+      allocation: (uid) => node.claim(uid),
+      otherLivingPod: (uid) => node.otherLivingPod(uid, record.ref.podUid),
+    });
+    if (decision.kind === "refuse") {
+      this.#p.observer.refused(decision.reason);
+      this.#p.say.refused(record.ref, decision);
+      throw new HookRefusal(decision.message);
+    }
+    if (decision.kind === "pin") {
+      record.role = "claim";
+      record.uses = decision.uses;
+      record.marked = decision.uses.map((use) => use.claimUid);
+    } else if (this.#ownPodUid !== "" && record.ref.podUid === this.#ownPodUid) record.role = "own";
+    node.containers.set(record.ref.id, record);
+    this.#grantsAreOver(record.ref.id);
+    record.wanted = node.wantedMask(record, node.pool());
+    if (record.wanted === undefined) return create(CreateContainerResponseSchema);
+    record.sent = record.wanted;
+    record.stored = record.wanted;
+    const update = this.#p.updates.forReply(record.ref.id);
+    if (decision.kind !== "pin") return sharedReply(record.wanted, update);
+    this.#p.say.pinned(record);
+    return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
+  }
+
+  postCreateContainer(_pod: PodSandbox, container: Container): void {
+    this.#grantsAreOver(container.id);
+  }
+
+  /** The container's cgroup exists and its one process waits: whatever became stale since its creation is put right. */
+  async startContainer(pod: PodSandbox, container: Container): Promise<void> {
+    const record = this.#known(pod, container);
+    this.#grantsAreOver(record.ref.id);
+    record.phase = nextPhase(record.phase, "start");
+    this.#p.mover.refresh();
+    const who = `container ${record.ref.name} of pod ${record.ref.podNamespace}/${record.ref.podName}`;
+    if (record.role === "claim") {
+      const released = record.uses.find((use) => this.#p.node.claim(use.claimUid)?.state !== "prepared");
+      const gone = released !== undefined && this.#p.node.claim(released.claimUid)?.state !== "preparing";
+      const why = gone ? "its claim has been released on this node" : this.#p.claimStart.enforce(record);
+      if (why !== "") this.#refuseStart(record, `dra.cpu: cannot start ${who} on CPUs ${record.wanted?.toString() ?? ""}: ${why}`);
+    } else {
+      if (record.role === "shared") this.#p.claimStart.beforeShared(record);
+      if (this.#p.mover.settle(record) === "wrong") {
+        this.#refuseStart(record, `dra.cpu: cannot start ${who}: it would run on CPUs that belong to claims (${record.problem || "its mask became stale"}); the kubelet tries again`);
+      }
+    }
+    this.#p.changed();
+  }
+
+  postStartContainer(pod: PodSandbox, container: Container): void {
+    const record = this.#known(pod, container);
+    this.#grantsAreOver(record.ref.id);
+    record.phase = nextPhase(record.phase, "post-start");
+    // An update that the runtime applied while it started may have been lost or have undone ours.
+    record.effective = undefined;
+    this.#p.mover.kick();
+    this.#p.changed();
+  }
+
+  updateContainer(pod: PodSandbox, container: Container, _resources: LinuxResources | undefined): UpdateContainerResponse {
+    const record = this.#known(pod, container);
+    this.#grantsAreOver(record.ref.id);
+    const { wanted } = record;
+    if (wanted === undefined) return create(UpdateContainerResponseSchema);
+    const grant = { by: "update-reply" as const, cpus: wanted };
+    record.grants.push(grant);
+    record.sent = wanted;
+    record.stored = wanted;
+    this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrant(record));
+    const cpu = { cpus: wanted.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
+    const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
+    return create(UpdateContainerResponseSchema, {
+      update: [{ containerId: record.ref.id, linux: { resources: { cpu } } }, ...update],
+    });
+  }
+
+  postUpdateContainer(pod: PodSandbox, container: Container): void {
+    this.#settleGrant(this.#known(pod, container));
+  }
+
+  stopContainer(pod: PodSandbox, container: Container): StopContainerResponse {
+    const record = this.#known(pod, container);
+    this.#grantsAreOver(record.ref.id);
+    record.stopping = true;
+    this.#p.reaper.expect();
+    return create(StopContainerResponseSchema, { update: this.#p.updates.forReply(record.ref.id) });
+  }
+
+  removeContainer(pod: PodSandbox, container: Container): void {
+    const record = this.#p.node.containers.get(container.id);
+    if (record === undefined) return;
+    record.phase = nextPhase(record.phase, "remove");
+    this.#p.reaper.expect();
+    this.#p.changed();
+    void pod;
+  }
+
+  /** An event about a container that was created while no session was synchronized. */
+  #known(pod: PodSandbox, container: Container): ContainerRecord {
+    const known = this.#p.node.containers.get(container.id);
+    if (known !== undefined) return known;
+    const record = this.#p.classify(pod, container, this.#cdiVisible);
+    this.#p.node.containers.set(record.ref.id, record);
+    record.wanted = this.#p.node.wantedMask(record, this.#p.node.pool());
+    return record;
+  }
+
+  #refuseStart(record: ContainerRecord, message: string): never {
+    record.problem = message;
+    this.#p.observer.refused("NOT_ENFORCED");
+    this.#p.say.refused(record.ref, { kind: "refuse", reason: "NOT_ENFORCED", message, uses: record.uses });
+    throw new HookRefusal(message);
+  }
+
+  #settleGrant(record: ContainerRecord): void {
+    record.grants = record.grants.filter((grant) => grant.by !== "update-reply");
+    if (this.#p.node.containers.get(record.ref.id) !== record) return;
+    record.effective = undefined;
+    this.#p.mover.kick();
+    this.#p.changed();
+  }
+
+  /** The runtime sends one event at a time: with the next one, updates in the reply before it have been applied. */
+  #grantsAreOver(exceptId: string): void {
+    for (const container of this.#p.node.containers.values()) {
+      if (container.grants.length === 0 || container.ref.id === exceptId) continue;
+      if (!container.grants.some((grant) => grant.by === "reply")) continue;
+      container.grants = container.grants.filter((grant) => grant.by !== "reply");
+      container.effective = undefined;
+      this.#p.mover.kick();
+    }
+  }
+}

@@ -1,0 +1,239 @@
+import { create } from "@bufbuild/protobuf";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
+import {
+  ApplyResponseSchema,
+  HelloResponseSchema,
+  ReplaceResponseSchema,
+  type ApplyRequest,
+  type ApplyResponse,
+  type HelloRequest,
+  type HelloResponse,
+  type ReplaceRequest,
+  type ReplaceResponse,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
+import { allocationFromWire, allocationToWire, machineFromWire, WireFault } from "@dracpu/shared-proto/contract/wire.ts";
+import { ContractFault } from "./contract.ts";
+import type { EnforcerParts } from "./parts.ts";
+import type { MemoryPort } from "./ports.ts";
+import { assignRole } from "./synchronize.ts";
+import { sessionMessage, truthMessage, type SessionReport } from "./view.ts";
+
+export interface AgentIdentity {
+  readonly instance: string;
+  readonly version: string;
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly features: readonly string[];
+}
+
+/**
+ * What drivers tell the agent about claims. Calls are taken one at a time: what is accepted is in the agent's file before it is in
+ * memory, and in memory (with every mask moving) before it is answered.
+ */
+export class Ledger {
+  readonly #p: EnforcerParts;
+  readonly #memory: MemoryPort;
+  readonly #identity: AgentIdentity;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: EnforcerParts, memory: MemoryPort, identity: AgentIdentity) {
+    this.#p = parts;
+    this.#memory = memory;
+    this.#identity = identity;
+  }
+
+  hello(request: HelloRequest, session: SessionReport): HelloResponse {
+    const { node } = this.#p;
+    const { instance, version, protocolMin, protocolMax, features } = this.#identity;
+    const protocol = Math.min(request.protocolMax, protocolMax);
+    return create(HelloResponseSchema, {
+      agentInstance: instance,
+      agentVersion: version,
+      protocol: protocol >= Math.max(request.protocolMin, protocolMin) ? protocol : 0,
+      protocolMin,
+      protocolMax,
+      features: [...features],
+      highestEpoch: node.held.highestEpoch,
+      held: this.#held(),
+      truth: truthMessage(node.truth),
+      runtime: { name: node.session?.runtime.name ?? "", version: node.session?.runtime.version ?? "" },
+      nri: sessionMessage(node, session),
+      allocations: [...node.claims()].map(allocationToWire),
+    });
+  }
+
+  replace(request: ReplaceRequest): Promise<ReplaceResponse> {
+    return this.#inTurn(async () => {
+      const { node } = this.#p;
+      this.#checkEpoch(request.epoch);
+      const machine = wire(() => machineFromWire(request.machine));
+      const next = new Map<string, AllocationRecord>();
+      for (const message of request.allocations) {
+        const allocation = wire(() => allocationFromWire(message));
+        if (next.has(allocation.claim.uid)) throw new ContractFault("bad-message", `claim ${allocation.claim.uid} is named twice`);
+        next.set(allocation.claim.uid, allocation);
+      }
+      checkDisjoint(next.values());
+      for (const allocation of next.values()) this.#checkNotMoved(allocation);
+      await this.#accept(request.epoch, request.revision, next, () => {
+        node.machine = machine;
+        if (node.truth !== "confirmed") this.#p.say.truth("Claims are confirmed by a driver");
+        node.truth = "confirmed";
+      }, machine);
+      return create(ReplaceResponseSchema, this.#answer());
+    });
+  }
+
+  apply(request: ApplyRequest): Promise<ApplyResponse> {
+    return this.#inTurn(async () => {
+      const { node } = this.#p;
+      this.#checkEpoch(request.epoch);
+      if (node.truth !== "confirmed") throw new ContractFault("revision-gap", "this agent has started anew and wants Replace first");
+      const next = new Map(node.allocations);
+      for (const uid of request.removals) next.delete(uid);
+      for (const message of request.upserts) {
+        const allocation = wire(() => allocationFromWire(message));
+        next.set(allocation.claim.uid, allocation);
+      }
+      const digest = digestOf(next.values());
+      if (request.epoch === node.held.epoch && request.revision === node.held.revision && digest === node.held.digest) {
+        return create(ApplyResponseSchema, this.#answer());
+      }
+      if (request.epoch !== node.held.epoch || request.baseRevision !== node.held.revision) {
+        throw new ContractFault(
+          "revision-gap",
+          `Cannot apply revision ${request.revision} on ${request.baseRevision}: the agent holds epoch ${node.held.epoch}, revision ${node.held.revision}; send Replace`,
+        );
+      }
+      if (request.digest !== "" && request.digest !== digest) {
+        throw new ContractFault("digest-mismatch", "Cannot apply the change: the claims held here differ from the driver's; send Replace");
+      }
+      checkDisjoint(next.values());
+      for (const message of request.upserts) this.#checkNotMoved(wire(() => allocationFromWire(message)));
+      await this.#accept(request.epoch, request.revision, next, () => {});
+      return create(ApplyResponseSchema, this.#answer());
+    });
+  }
+
+  /** Drained orphans leave the file some time later; a restart in between only asks the kernel again. */
+  forgetDrained(): void {
+    const { node } = this.#p;
+    for (const [uid, orphan] of node.orphans) {
+      if (!node.isDrained(orphan)) continue;
+      node.orphans.delete(uid);
+      this.#p.say.drained(orphan);
+    }
+  }
+
+  async #accept(
+    epoch: bigint,
+    revision: bigint,
+    next: ReadonlyMap<string, AllocationRecord>,
+    alsoChange: () => void,
+    machine = this.#p.node.machine,
+  ): Promise<void> {
+    const { node } = this.#p;
+    const orphans = new Map<string, AllocationRecord>();
+    for (const claim of node.claims()) {
+      const { uid } = claim.claim;
+      if (!next.has(uid) && node.containersOf(uid).length > 0) orphans.set(uid, { ...claim, state: "draining" });
+      else if (!next.has(uid) && !node.synchronized) orphans.set(uid, { ...claim, state: "draining" });
+    }
+    const digest = digestOf(next.values());
+    const highestEpoch = epoch > node.held.highestEpoch ? epoch : node.held.highestEpoch;
+    try {
+      await this.#memory.save({
+        bootId: machine?.bootId ?? "",
+        highestEpoch,
+        epoch,
+        revision,
+        digest,
+        machine,
+        allocations: [...next.values()],
+        orphans: [...orphans.values()],
+      });
+    } catch (cause) {
+      throw new ContractFault("disk", `The agent cannot write its own file, so it accepts no change: ${(cause as Error).message}`, { cause });
+    }
+    Object.assign(node.held, { epoch, revision, digest, highestEpoch });
+    replaceMap(node.allocations, next);
+    replaceMap(node.orphans, orphans);
+    alsoChange();
+    for (const record of node.containers.values()) assignRole(node, record);
+    this.#p.mover.refresh();
+    this.#p.reaper.expect();
+    this.#p.changed();
+  }
+
+  #checkEpoch(epoch: bigint): void {
+    const { highestEpoch } = this.#p.node.held;
+    if (epoch === 0n) throw new ContractFault("bad-message", "epoch 0 is nobody's; the driver takes max(own, agent's) + 1 after Hello");
+    if (epoch < highestEpoch) {
+      throw new ContractFault("epoch-too-low", `Epoch ${epoch} has been overtaken by ${highestEpoch}: another driver is in charge; say Hello again`);
+    }
+  }
+
+  /** A running exclusive container is never moved: the same claim cannot come with other CPUs while one of it lives. */
+  #checkNotMoved(allocation: AllocationRecord): void {
+    const { node } = this.#p;
+    const before = node.claim(allocation.claim.uid);
+    if (before === undefined || node.containersOf(allocation.claim.uid).length === 0) return;
+    const text = (one: AllocationRecord): string => one.shares.map((share) => `${share.request}=${share.cpus.toString()}`).join(" ");
+    if (text(before) === text(allocation)) return;
+    throw new ContractFault(
+      "bad-message",
+      `Cannot move claim ${allocation.claim.namespace}/${allocation.claim.name}: its containers run on ${text(before)}, the driver says ${text(allocation)}`,
+    );
+  }
+
+  #held(): { epoch: bigint; revision: bigint; digest: string } {
+    const { epoch, revision, digest } = this.#p.node.held;
+    return { epoch, revision, digest };
+  }
+
+  #answer(): { agentInstance: string; nriSessionId: string; held: { epoch: bigint; revision: bigint; digest: string } } {
+    const { node } = this.#p;
+    return {
+      agentInstance: this.#identity.instance,
+      nriSessionId: node.synchronized ? (node.session?.id ?? "") : "",
+      held: this.#held(),
+    };
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(run, run);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+}
+
+/** Promise 1 is checked here too, whatever the driver says: no CPU is held by two claims. */
+function checkDisjoint(allocations: Iterable<AllocationRecord>): void {
+  const owner = new Map<number, AllocationRecord>();
+  for (const allocation of allocations) {
+    if (allocation.state === "draining") continue;
+    const sets = [...allocation.shares.map((share) => share.cpus), allocation.idle];
+    for (const cpu of sets.flatMap((cpus) => cpus.toArray())) {
+      const other = owner.get(cpu);
+      if (other !== undefined && other !== allocation) {
+        throw new ContractFault("bad-message", `CPU ${cpu} is given to claim ${other.claim.uid} and to claim ${allocation.claim.uid}`);
+      }
+      owner.set(cpu, allocation);
+    }
+  }
+}
+
+function replaceMap<K, V>(map: Map<K, V>, next: ReadonlyMap<K, V>): void {
+  map.clear();
+  for (const [key, value] of next) map.set(key, value);
+}
+
+function wire<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof WireFault) throw new ContractFault("bad-message", cause.message, { cause });
+    throw cause;
+  }
+}

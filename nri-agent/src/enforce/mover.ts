@@ -1,0 +1,166 @@
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { isTooNarrow, isTooWide, type ContainerRecord } from "../masks/container.ts";
+import type { NodeKnowledge } from "./node.ts";
+import { CgroupFault, type CgroupPort, type Clock, type Observer } from "./ports.ts";
+import type { RuntimeUpdates } from "./updates.ts";
+
+/** A growth waits this long for others, so that claims that come and go do not make every mask flutter. */
+export const GROWTH_DELAY_MS = 1000;
+/** Bulk work lets the event loop turn after this long, so that a hook never waits for it. */
+const SLICE_MS = 1;
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5000;
+
+export type Settled =
+  /** Read back inside the wanted mask. */
+  | "right"
+  /** No cgroup (yet, or any more), or not ours to touch. */
+  | "absent"
+  /** Still on a CPU that it should not have; `problem` of the container says why. */
+  | "wrong";
+
+/**
+ * Moves containers to their wanted masks and reads back what the kernel made of it. Shrinks go first and at once;
+ * growths wait {@link GROWTH_DELAY_MS}. Nothing is decided on what was sent.
+ */
+export class MaskMover {
+  readonly #node: NodeKnowledge;
+  readonly #cgroup: CgroupPort;
+  readonly #clock: Clock;
+  readonly #observer: Observer;
+  readonly #updates: RuntimeUpdates;
+  readonly #onMoved: () => void;
+  #pumping = false;
+  #growAt = 0;
+  #cancelTimer: (() => void) | undefined;
+  #retryMs = RETRY_FIRST_MS;
+  #retryAt = 0;
+
+  constructor(parts: {
+    node: NodeKnowledge;
+    cgroup: CgroupPort;
+    clock: Clock;
+    observer: Observer;
+    updates: RuntimeUpdates;
+    /** Called after each container that was read back. */
+    onMoved: () => void;
+  }) {
+    this.#node = parts.node;
+    this.#cgroup = parts.cgroup;
+    this.#clock = parts.clock;
+    this.#observer = parts.observer;
+    this.#updates = parts.updates;
+    this.#onMoved = parts.onMoved;
+  }
+
+  /** Computes every wanted mask anew, from memory, and sees to it that the kernel follows. */
+  refresh(): void {
+    const pool = this.#node.pool();
+    for (const container of this.#node.containers.values()) container.wanted = this.#node.wantedMask(container, pool);
+    this.kick();
+  }
+
+  kick(): void {
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Reads the kernel's mask of a container into its record. @returns false where it has no cgroup. */
+  look(container: ContainerRecord): boolean {
+    if (container.cgroup === undefined) return false;
+    const reading = this.#cgroup.read(container.cgroup);
+    container.own = reading?.own;
+    container.effective = reading?.effective;
+    container.readAt = this.#clock.now();
+    return reading !== undefined;
+  }
+
+  /** Writes the wanted mask by the file lever where it is needed, and reads it back. Synchronous. */
+  settle(container: ContainerRecord, grow = true): Settled {
+    try {
+      if (!this.look(container)) return "absent";
+      const { wanted, cgroup } = container;
+      if (wanted === undefined || cgroup === undefined) return "absent";
+      if (isTooWide(container) || (grow && isTooNarrow(container))) {
+        if (this.#node.levers.masks === "file") {
+          this.#cgroup.write(cgroup, wanted);
+          container.sent = wanted;
+          this.look(container);
+        } else this.#updates.queue(container);
+      }
+      if (isTooWide(container)) return this.#wrong(container, wanted, "the kernel keeps it there");
+      if (container.phase === "running" && container.stored?.equals(wanted) !== true) this.#updates.follow(container);
+      container.problem = "";
+      return "right";
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      if (cause.code === "gone") return "absent";
+      return this.#wrong(container, container.wanted, cause.message);
+    }
+  }
+
+  #wrong(container: ContainerRecord, wanted: CpuSet | undefined, why: string): Settled {
+    // With the runtime lever the write is on its way; that is no failure yet.
+    if (this.#node.levers.masks === "runtime") return "wrong";
+    container.problem = `Cannot move it to CPUs ${wanted?.toString() ?? ""}: it runs on ${container.effective?.toString() ?? "unknown CPUs"}; ${why}`;
+    this.#observer.count("maskFailures");
+    return "wrong";
+  }
+
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      let slice = this.#clock.now();
+      let failed = false;
+      for (const container of this.#work()) {
+        const before = container.effective;
+        const settled = this.settle(container, this.#clock.now() >= this.#growAt);
+        failed ||= settled === "wrong";
+        if (before === undefined || container.effective?.equals(before) !== true || settled === "wrong") this.#onMoved();
+        if (this.#clock.now() - slice >= SLICE_MS) {
+          await this.#clock.yield();
+          slice = this.#clock.now();
+        }
+      }
+      this.#plan(failed);
+    } finally {
+      this.#pumping = false;
+      this.#onMoved();
+    }
+    // The runtime lever answers later, by `onAnswer`; what came up meanwhile for the file lever is done at once.
+    if (this.#node.levers.masks === "file" && this.#work(true).length > 0) this.kick();
+  }
+
+  /** Shrinks first. A container that was never read counts as one. */
+  #work(urgentOnly = false): ContainerRecord[] {
+    const now = this.#clock.now();
+    const shrinks: ContainerRecord[] = [];
+    const growths: ContainerRecord[] = [];
+    for (const container of this.#node.containers.values()) {
+      if (container.wanted === undefined || container.cgroup === undefined || container.phase === "created") continue;
+      if (container.effective === undefined || isTooWide(container)) {
+        if (container.problem === "" || now >= this.#retryAt) shrinks.push(container);
+      } else if (isTooNarrow(container)) growths.push(container);
+    }
+    if (growths.length === 0) this.#growAt = 0;
+    else if (this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;
+    if (urgentOnly) return shrinks.filter((container) => container.effective !== undefined && container.problem === "");
+    return growths.length > 0 && now >= this.#growAt ? [...shrinks, ...growths] : shrinks;
+  }
+
+  #plan(failed: boolean): void {
+    const now = this.#clock.now();
+    if (failed) {
+      this.#retryAt = now + this.#retryMs;
+      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+    } else {
+      this.#retryMs = RETRY_FIRST_MS;
+    }
+    const due = Math.min(failed ? this.#retryAt : Infinity, this.#growAt > now ? this.#growAt : Infinity);
+    this.#cancelTimer?.();
+    this.#cancelTimer = due === Infinity ? undefined : this.#clock.later(due - now, () => this.kick());
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+  }
+}

@@ -1,0 +1,141 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { ContainerRecord } from "../masks/container.ts";
+import { sharedPool, type Pool } from "../pool/pool.ts";
+import { cpusOfUse, type PodName, type Truth } from "../truth/admit.ts";
+import type { Session } from "./hooks.ts";
+import type { Levers } from "./ports.ts";
+
+/** What a driver gave, and how far it may be believed. */
+export interface Held {
+  epoch: bigint;
+  revision: bigint;
+  digest: string;
+  highestEpoch: bigint;
+}
+
+/**
+ * Everything the agent knows about its node, in memory. This class holds and derives; it decides no order of things, reads no
+ * file and sends nothing. Claims come from the driver (or the agent's own file), containers from the runtime.
+ */
+export class NodeKnowledge {
+  readonly levers: Levers;
+  truth: Truth = "none";
+  machine: MachineRecord | undefined;
+  readonly held: Held = { epoch: 0n, revision: 0n, digest: "", highestEpoch: 0n };
+  readonly allocations = new Map<string, AllocationRecord>();
+  /** Claims that a driver stopped naming while containers of them may live: draining on our own account. */
+  readonly orphans = new Map<string, AllocationRecord>();
+  readonly containers = new Map<string, ContainerRecord>();
+  /** Claims that the kernel lever cannot hold until no container of them lives; they are held by masks. */
+  readonly byMasks = new Set<string>();
+  session: Session | undefined;
+  synchronized = false;
+
+  constructor(levers: Levers) {
+    this.levers = levers;
+  }
+
+  /** By uid: what the driver names, else what drains on our own account. */
+  claim(uid: string): AllocationRecord | undefined {
+    return this.allocations.get(uid) ?? this.orphans.get(uid);
+  }
+
+  *claims(): Generator<AllocationRecord> {
+    yield* this.allocations.values();
+    for (const [uid, orphan] of this.orphans) if (!this.allocations.has(uid)) yield orphan;
+  }
+
+  /** Containers of a claim that live as far as anybody knows: created, running, or with a cgroup not yet seen empty. */
+  containersOf(claimUid: string): ContainerRecord[] {
+    const found: ContainerRecord[] = [];
+    for (const container of this.containers.values()) {
+      if (container.uses.some((use) => use.claimUid === claimUid)) found.push(container);
+    }
+    return found;
+  }
+
+  otherLivingPod(claimUid: string, podUid: string): PodName | undefined {
+    for (const container of this.containersOf(claimUid)) {
+      const { ref } = container;
+      if (ref.podUid !== podUid) return { uid: ref.podUid, namespace: ref.podNamespace, name: ref.podName };
+    }
+    return undefined;
+  }
+
+  /** A draining claim whose containers are all gone, in a session that has listed them, holds nothing any more. */
+  isDrained(allocation: AllocationRecord): boolean {
+    return allocation.state === "draining" && this.synchronized && this.containersOf(allocation.claim.uid).length === 0;
+  }
+
+  isByMasks(uid: string): boolean {
+    return this.levers.force !== "kernel" || this.byMasks.has(uid);
+  }
+
+  /** CPUs that belong to claims, idle siblings and draining claims included. */
+  heldCpus(): CpuSet {
+    const sets: CpuSet[] = [];
+    for (const allocation of this.claims()) {
+      if (!this.isDrained(allocation)) sets.push(cpusOf(allocation), allocation.idle);
+    }
+    for (const container of this.containers.values()) if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+    return CpuSet.union(sets);
+  }
+
+  /** CPUs that masks must keep everybody else off. */
+  offLimits(): CpuSet {
+    const sets: CpuSet[] = [];
+    for (const allocation of this.claims()) {
+      if (this.isDrained(allocation)) continue;
+      sets.push(allocation.idle);
+      if (this.isByMasks(allocation.claim.uid)) sets.push(cpusOf(allocation));
+    }
+    for (const container of this.containers.values()) if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+    return CpuSet.union(sets);
+  }
+
+  /** `undefined` while nobody has told which machine this is. */
+  pool(): Pool | undefined {
+    return this.machine === undefined ? undefined : sharedPool(this.machine, this.offLimits());
+  }
+
+  /** The mask a container has to have now; `undefined`: leave it alone. */
+  wantedMask(container: ContainerRecord, pool: Pool | undefined): CpuSet | undefined {
+    if (pool === undefined || this.machine === undefined || this.truth === "none") return undefined;
+    switch (container.role) {
+      case "own":
+        return pool.own;
+      case "shared":
+        return pool.shared;
+      case "unknown-claim":
+        return this.truth === "confirmed" ? pool.shared : undefined;
+      case "claim": {
+        const cpus = this.claimMask(container)?.intersect(this.machine.online);
+        // All its CPUs offline: the kernel runs it on its parent's until they are back; nothing better can be asked for.
+        return cpus === undefined || cpus.isEmpty ? undefined : cpus;
+      }
+    }
+  }
+
+  /** Union of what the container's uses give it, offline CPUs included; `undefined` where a use is unknown. */
+  claimMask(container: ContainerRecord): CpuSet | undefined {
+    let cpus = CpuSet.empty;
+    for (const use of container.uses) {
+      const allocation = this.claim(use.claimUid);
+      const share = allocation === undefined ? undefined : cpusOfUse(allocation, use);
+      if (share === undefined) return undefined;
+      cpus = cpus.union(share);
+    }
+    return cpus;
+  }
+}
+
+/** Union of a claim's shares, without idle siblings. */
+export function cpusOf(allocation: AllocationRecord): CpuSet {
+  return CpuSet.union(allocation.shares.map((share) => share.cpus));
+}
+
+/** Restored truth: a running claim that is not in the file keeps what it runs on, and nobody else gets it. */
+function keepsItsCpus(node: NodeKnowledge, container: ContainerRecord): boolean {
+  return node.truth === "restored" && container.role === "unknown-claim" && container.phase !== "stopped";
+}

@@ -1,0 +1,180 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { ContainerRecord } from "../masks/container.ts";
+import { ancestorsOf, exclusiveLists, listWrites, readPartition, type Partition } from "../partitions/plan.ts";
+import type { NodeKnowledge } from "./node.ts";
+import { CgroupFault, type CgroupPort, type Observer } from "./ports.ts";
+
+interface Living extends Partition {
+  readonly type: "root" | "isolated";
+  readonly containers: ReadonlySet<string>;
+  /** A pod's cgroup: it had no mask of its own before, and must have none after. */
+  readonly ofPod: boolean;
+}
+
+/** How deep below a top-level cgroup stale lists are looked for: kubepods, QoS class, pod. */
+const SCAN_DEPTH = 3;
+
+/**
+ * The kernel lever: cpuset partitions of claim containers or, where several containers of a pod use the same CPUs, of the
+ * pod. Makes and unmakes them, keeps the ancestors' lists equal to what the living partitions need, and tells what
+ * the kernel says of each. Which claim gets one is decided in `claimstart.ts`.
+ */
+export class Partitioner {
+  readonly #node: NodeKnowledge;
+  readonly #cgroup: CgroupPort;
+  readonly #observer: Observer;
+  readonly #living = new Map<string, Living>();
+  /** Ancestors whose list may be non-empty. */
+  readonly #touched = new Set<string>();
+
+  constructor(parts: { node: NodeKnowledge; cgroup: CgroupPort; observer: Observer }) {
+    this.#node = parts.node;
+    this.#cgroup = parts.cgroup;
+    this.#observer = parts.observer;
+  }
+
+  living(path: string): Partition | undefined {
+    return this.#living.get(path);
+  }
+
+  /**
+   * Makes a cgroup a partition: ancestors' lists top first, then its own two files, then the type; read back.
+   * @returns "" or the kernel's reason, in which case nothing is left behind.
+   */
+  take(path: string, cpus: CpuSet, isolated: boolean, containers: Iterable<ContainerRecord>): string {
+    const type = isolated ? "isolated" : "root";
+    const before = this.#living.get(path);
+    this.#living.set(path, living(path, cpus, type, [...containers]));
+    try {
+      this.#writeLists();
+      this.#cgroup.write(path, cpus);
+      this.#cgroup.writeExclusive(path, cpus);
+      this.#cgroup.writePartition(path, type);
+      const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
+      if (reading.kind === "valid") return "";
+      this.#undo(path, before);
+      return reading.kind === "invalid" ? reading.why : "the kernel left it a member";
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      this.#undo(path, before);
+      return cause.message;
+    }
+  }
+
+  /** Gives the CPUs back to everybody. The cgroup may be gone already. */
+  release(path: string): void {
+    const one = this.#living.get(path);
+    if (one === undefined) return;
+    this.#living.delete(path);
+    this.#quietly(() => this.#cgroup.writePartition(path, "member"));
+    if (one.ofPod) this.#quietly(() => this.#cgroup.write(path, CpuSet.empty));
+    this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
+    this.#quietly(() => this.#writeLists());
+  }
+
+  /** After a container is gone: its own partition goes with it, its pod's when no other container is in it. */
+  forget(container: ContainerRecord): void {
+    for (const [path, one] of this.#living) {
+      if (!one.containers.has(container.ref.id)) continue;
+      const rest = [...one.containers].filter((id) => id !== container.ref.id && this.#node.containers.has(id));
+      if (rest.length === 0) this.release(path);
+      else this.#living.set(path, { ...one, containers: new Set(rest) });
+    }
+  }
+
+  /** What the kernel says of a partition now; `undefined` where it is valid as wanted. */
+  problemOf(path: string): string | undefined {
+    const one = this.#living.get(path);
+    if (one === undefined) return "it is not a partition";
+    const text = this.#cgroup.readPartition(path);
+    if (text === undefined) return undefined;
+    const reading = readPartition(text);
+    if (reading.kind === "valid" && reading.type === one.type) return undefined;
+    return reading.kind === "invalid" ? reading.why : `it is ${text}`;
+  }
+
+  textOf(path: string): string {
+    return this.#cgroup.readPartition(path) ?? "";
+  }
+
+  /**
+   * After a start: partitions of an earlier life of this agent are found and kept, stale lists are cleaned.
+   * `claimed` are the cgroups (own or pod's) of living claim containers.
+   */
+  adopt(claimed: ReadonlyMap<string, readonly ContainerRecord[]>): void {
+    const tops = new Set<string>();
+    for (const container of this.#node.containers.values()) {
+      const top = container.cgroup === undefined ? undefined : ancestorsOf(container.cgroup)[0];
+      if (top !== undefined) tops.add(top);
+    }
+    this.#living.clear();
+    for (const [path, containers] of claimed) {
+      const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
+      const cpus = this.#cgroup.readExclusive(path);
+      if (reading.kind !== "valid" || cpus === undefined || cpus.isEmpty) continue;
+      this.#living.set(path, living(path, cpus, reading.type, containers));
+    }
+    for (const top of tops) this.#scan(top, 1);
+    this.#quietly(() => this.#writeLists());
+  }
+
+  #scan(path: string, depth: number): void {
+    const list = this.#cgroup.readExclusive(path);
+    if (list === undefined) return;
+    if (!list.isEmpty && !this.#living.has(path)) this.#touched.add(path);
+    if (depth >= SCAN_DEPTH) return;
+    for (const child of this.#cgroup.children(path)) this.#scan(`${path}/${child}`, depth + 1);
+  }
+
+  #undo(path: string, before: Living | undefined): void {
+    if (before === undefined) {
+      this.#living.delete(path);
+      this.#quietly(() => this.#cgroup.writePartition(path, "member"));
+      this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
+    } else this.#living.set(path, before);
+    this.#quietly(() => this.#writeLists());
+    this.#observer.count("partitionFailures");
+  }
+
+  /** Ancestors' lists are the union over living partitions; what an earlier one left behind would refuse the next (EINVAL). */
+  #writeLists(): void {
+    const wanted = exclusiveLists(this.#living.values());
+    const found = new Map<string, CpuSet>();
+    for (const path of new Set([...wanted.keys(), ...this.#touched])) {
+      const list = this.#cgroup.readExclusive(path);
+      if (list === undefined) this.#touched.delete(path);
+      else found.set(path, list);
+    }
+    for (const { path, cpus } of listWrites(wanted, found)) {
+      try {
+        this.#cgroup.writeExclusive(path, cpus);
+        if (cpus.isEmpty) this.#touched.delete(path);
+        else this.#touched.add(path);
+      } catch (cause) {
+        if (!(cause instanceof CgroupFault) || cause.code !== "gone") throw cause;
+        this.#touched.delete(path);
+      }
+    }
+  }
+
+  #quietly(run: () => void): void {
+    try {
+      run();
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      if (cause.code === "gone") return;
+      this.#observer.count("partitionFailures");
+      this.#observer.warn("a cpuset partition could not be cleaned up; it is tried again with the next one", { cause: cause.message });
+    }
+  }
+}
+
+function living(path: string, cpus: CpuSet, type: "root" | "isolated", containers: readonly ContainerRecord[]): Living {
+  return {
+    path,
+    cpus,
+    type,
+    containers: new Set(containers.map((container) => container.ref.id)),
+    ofPod: containers.some((container) => container.cgroup !== path),
+  };
+}

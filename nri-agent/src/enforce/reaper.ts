@@ -1,0 +1,87 @@
+import type { ContainerRecord } from "../masks/container.ts";
+import type { NodeKnowledge } from "./node.ts";
+import type { Partitioner } from "./partitioner.ts";
+import type { CgroupPort, Clock } from "./ports.ts";
+
+const FIRST_MS = 20;
+const MAX_MS = 500;
+
+/**
+ * Forgets containers when the kernel says that they are gone, never on an event's word: a container is gone when its
+ * cgroup, and all below it, holds no process. While something is expected to go, the cgroups are asked again and again
+ * (from {@link FIRST_MS} to {@link MAX_MS}); otherwise nothing runs.
+ */
+export class Reaper {
+  readonly #node: NodeKnowledge;
+  readonly #cgroup: CgroupPort;
+  readonly #partitions: Partitioner;
+  readonly #clock: Clock;
+  readonly #onGone: (gone: readonly ContainerRecord[]) => void;
+  #cancelTimer: (() => void) | undefined;
+  #waitMs = FIRST_MS;
+
+  constructor(parts: {
+    node: NodeKnowledge;
+    cgroup: CgroupPort;
+    partitions: Partitioner;
+    clock: Clock;
+    onGone: (gone: readonly ContainerRecord[]) => void;
+  }) {
+    this.#node = parts.node;
+    this.#cgroup = parts.cgroup;
+    this.#partitions = parts.partitions;
+    this.#clock = parts.clock;
+    this.#onGone = parts.onGone;
+  }
+
+  /** Something may go soon. */
+  expect(): void {
+    this.#waitMs = FIRST_MS;
+    this.#schedule(0);
+  }
+
+  /** Asks now, of the containers that may be gone. @returns those that still live. */
+  reap(): ContainerRecord[] {
+    const gone: ContainerRecord[] = [];
+    const waiting: ContainerRecord[] = [];
+    for (const container of this.#node.containers.values()) {
+      if (!this.#mayGo(container)) continue;
+      if (this.#lives(container)) waiting.push(container);
+      else gone.push(container);
+    }
+    for (const container of gone) {
+      this.#node.containers.delete(container.ref.id);
+      this.#partitions.forget(container);
+    }
+    for (const uid of this.#node.byMasks) if (this.#node.containersOf(uid).length === 0) this.#node.byMasks.delete(uid);
+    if (gone.length > 0) this.#onGone(gone);
+    return waiting;
+  }
+
+  /** Without a cgroup to ask, the runtime's removal has to do: it removes only what has no process. */
+  #lives(container: ContainerRecord): boolean {
+    return container.cgroup === undefined ? container.phase !== "stopped" : this.#cgroup.populated(container.cgroup);
+  }
+
+  /** Stopped by the runtime's word, or running for a claim that is being released: the kernel is asked. */
+  #mayGo(container: ContainerRecord): boolean {
+    if (container.stopping || container.phase === "stopped") return true;
+    return (
+      container.phase === "running" && container.uses.some((use) => this.#node.claim(use.claimUid)?.state === "draining")
+    );
+  }
+
+  #schedule(ms: number): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#clock.later(ms, () => {
+      const waiting = this.reap();
+      if (waiting.length === 0) return;
+      this.#waitMs = Math.min(this.#waitMs * 2, MAX_MS);
+      this.#schedule(this.#waitMs);
+    });
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+  }
+}

@@ -1,0 +1,111 @@
+import { EventKind } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { ContainerRecord, ContainerRef } from "../masks/container.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Admission } from "../truth/admit.ts";
+import type { NodeKnowledge } from "./node.ts";
+import type { EventRing, Observer } from "./ports.ts";
+
+/** The agent's events, each with a constant beginning. They go to a ring in memory; the log is drained by its own writer. */
+export class Sayings {
+  readonly #node: NodeKnowledge;
+  readonly #ring: EventRing;
+  readonly #observer: Observer;
+
+  constructor(node: NodeKnowledge, ring: EventRing, observer: Observer) {
+    this.#node = node;
+    this.#ring = ring;
+    this.#observer = observer;
+  }
+
+  refused(ref: ContainerRef, refusal: Extract<Admission, { kind: "refuse" }>): void {
+    this.#ring.add({
+      kind: EventKind.REFUSED,
+      message: refusal.message,
+      container: wireRef(ref),
+      reason: refusal.reason,
+      claims: this.#claims(refusal.uses.map((use) => use.claimUid)),
+    });
+    this.#observer.warn("refused a container", { ...logRef(ref), reason: refusal.reason });
+  }
+
+  pinned(container: ContainerRecord): void {
+    this.#ring.add({
+      kind: EventKind.PINNED,
+      message: `Pinned to CPUs ${container.wanted?.toString() ?? ""}`,
+      container: wireRef(container.ref),
+      cpus: container.wanted?.toString() ?? "",
+      claims: this.#claims(container.uses.map((use) => use.claimUid)),
+    });
+    this.#observer.info("pinned a container", { ...logRef(container.ref), cpus: container.wanted?.toString() });
+  }
+
+  escaped(container: ContainerRecord, on: CpuSet, why: string): void {
+    this.#observer.count("escapes");
+    this.#ring.add({
+      kind: EventKind.ESCAPED,
+      message: `Found running on CPUs ${on.toString()} outside its mask: ${why}`,
+      container: wireRef(container.ref),
+      cpus: on.toString(),
+      claims: this.#claims(container.uses.map((use) => use.claimUid)),
+    });
+    this.#observer.warn("a container ran outside its mask", { ...logRef(container.ref), cpus: on.toString(), why });
+  }
+
+  repaired(container: ContainerRecord): void {
+    this.#observer.count("repairs");
+    this.#ring.add({
+      kind: EventKind.REPAIRED,
+      message: `Back inside its mask, on CPUs ${container.effective?.toString() ?? ""}`,
+      container: wireRef(container.ref),
+      cpus: container.effective?.toString() ?? "",
+    });
+    this.#observer.info("put a container back inside its mask", { ...logRef(container.ref), cpus: container.effective?.toString() });
+  }
+
+  drained(allocation: AllocationRecord): void {
+    this.#ring.add({
+      kind: EventKind.DRAINED,
+      message: `No container of claim ${allocation.claim.namespace}/${allocation.claim.name} lives any more; its CPUs are free`,
+      claims: [allocation.claim],
+    });
+    this.#observer.info("a claim is drained", { claim: `${allocation.claim.namespace}/${allocation.claim.name}`, claimUID: allocation.claim.uid });
+  }
+
+  pool(pool: Pool): void {
+    const fell = pool.source === "pool" ? "" : `; no other CPU is left, so it uses ${pool.source === "reserved" ? "the reserved CPUs" : "every online CPU"}`;
+    this.#ring.add({ kind: EventKind.POOL, message: `The shared pool is now CPUs ${pool.shared.toString()}${fell}`, cpus: pool.shared.toString() });
+    this.#observer.info("the shared pool changed", { cpus: pool.shared.toString(), source: pool.source });
+  }
+
+  session(message: string): void {
+    this.#ring.add({ kind: EventKind.SESSION, message });
+    this.#observer.info(message);
+  }
+
+  truth(message: string): void {
+    this.#ring.add({ kind: EventKind.TRUTH, message });
+    this.#observer.info(message);
+  }
+
+  problem(message: string, ref?: ContainerRef): void {
+    this.#ring.add({ kind: EventKind.PROBLEM, message, ...(ref === undefined ? {} : { container: wireRef(ref) }) });
+    this.#observer.warn(message, ref === undefined ? {} : logRef(ref));
+  }
+
+  #claims(uids: readonly string[]): { uid: string; namespace: string; name: string }[] {
+    return [...new Set(uids)].map((uid) => {
+      const claim = this.#node.claim(uid)?.claim;
+      return { uid, namespace: claim?.namespace ?? "", name: claim?.name ?? "" };
+    });
+  }
+}
+
+export function wireRef(ref: ContainerRef): ContainerRef {
+  return { id: ref.id, name: ref.name, podUid: ref.podUid, podNamespace: ref.podNamespace, podName: ref.podName };
+}
+
+function logRef(ref: ContainerRef): Record<string, string> {
+  return { pod: `${ref.podNamespace}/${ref.podName}`, podUID: ref.podUid, container: ref.name, containerID: ref.id };
+}

@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { ContainerUpdateSchema, type ContainerUpdate } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { isTooWide, type ContainerRecord } from "../masks/container.ts";
+import type { RuntimeCalls } from "./hooks.ts";
+import type { NodeKnowledge } from "./node.ts";
+import type { Clock, Observer } from "./ports.ts";
+
+/** Updates in one call or reply: each costs the runtime 12 to 14 ms under the lock that every pod start needs. */
+export const MAX_BATCH = 16;
+/** With the file lever the runtime's stored masks follow when nothing has changed for so long. */
+const FOLLOW_AFTER_MS = 5000;
+/** Between two batches pod starts get the lock. */
+const BETWEEN_BATCHES_MS = 100;
+
+/**
+ * The runtime lever: masks by NRI updates. Under the file lever it only follows, so that the runtime's stored masks do
+ * not stay stale; then its answers prove nothing and are not waited for.
+ *
+ * One call in flight, at most {@link MAX_BATCH} containers each, shrinks before growths, never for a container whose mask
+ * is right already. Without unsolicited updates (NRI before 0.12.1 deadlocks on them) masks ride on the next hook's reply.
+ */
+export class RuntimeUpdates {
+  readonly #node: NodeKnowledge;
+  readonly #clock: Clock;
+  readonly #observer: Observer;
+  readonly #calls: RuntimeCalls;
+  readonly #onAnswer: (containers: readonly ContainerRecord[]) => void;
+  readonly #queue = new Map<string, ContainerRecord>();
+  #inFlight = false;
+  #cancelTimer: (() => void) | undefined;
+  #canUpdate = false;
+
+  constructor(parts: {
+    node: NodeKnowledge;
+    clock: Clock;
+    observer: Observer;
+    calls: RuntimeCalls;
+    /** After each answered batch: the kernel is to be read, since success is no proof. */
+    onAnswer: (containers: readonly ContainerRecord[]) => void;
+  }) {
+    this.#node = parts.node;
+    this.#clock = parts.clock;
+    this.#observer = parts.observer;
+    this.#calls = parts.calls;
+    this.#onAnswer = parts.onAnswer;
+  }
+
+  /** Whether the session takes unsolicited updates. */
+  set canUpdate(can: boolean) {
+    this.#canUpdate = can;
+    if (can && this.#queue.size > 0) this.#schedule(0);
+  }
+
+  get canUpdate(): boolean {
+    return this.#canUpdate;
+  }
+
+  /** The runtime lever itself: as soon as possible. */
+  queue(container: ContainerRecord): void {
+    this.#queue.set(container.ref.id, container);
+    if (this.#canUpdate) this.#schedule(0);
+  }
+
+  /** Behind the file lever: when things have been quiet for a while. */
+  follow(container: ContainerRecord): void {
+    if (!this.#canUpdate || this.#queue.has(container.ref.id)) return;
+    this.#queue.set(container.ref.id, container);
+    this.#schedule(FOLLOW_AFTER_MS);
+  }
+
+  /** Updates for a hook's reply, without the container that the hook is about (naming it there is an error). */
+  forReply(exceptId: string): ContainerUpdate[] {
+    if (this.#canUpdate || this.#node.levers.masks !== "runtime" || this.#queue.size === 0) return [];
+    const batch = this.#take(exceptId);
+    for (const container of batch) grant(container, "reply");
+    return batch.map((container) => maskUpdate(container.ref.id, container.wanted));
+  }
+
+  #schedule(ms: number): void {
+    if (this.#inFlight) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#clock.later(ms, () => void this.#send());
+  }
+
+  async #send(): Promise<void> {
+    if (this.#inFlight || !this.#canUpdate || !this.#node.synchronized) return;
+    const batch = this.#take("");
+    if (batch.length === 0) return;
+    this.#inFlight = true;
+    const granted = batch.map((container) => grant(container, "call"));
+    try {
+      await this.#calls.updateContainers(batch.map((container) => maskUpdate(container.ref.id, container.wanted)));
+      for (const container of batch) container.stored = container.sent;
+    } catch (cause) {
+      this.#observer.count("lostUpdates");
+      this.#observer.warn("the runtime did not take an update of masks; they are read from the cgroups and sent again", {
+        containers: batch.length,
+        cause: (cause as Error).message,
+      });
+    } finally {
+      this.#inFlight = false;
+      batch.forEach((container, n) => {
+        container.grants = container.grants.filter((g) => g !== granted[n]);
+      });
+    }
+    this.#onAnswer(batch);
+    if (this.#queue.size > 0) this.#schedule(BETWEEN_BATCHES_MS);
+  }
+
+  #take(exceptId: string): ContainerRecord[] {
+    const ready: ContainerRecord[] = [];
+    for (const [id, container] of this.#queue) {
+      const known = this.#node.containers.get(id) === container;
+      const done = container.wanted === undefined || container.stored?.equals(container.wanted) === true;
+      if (!known || (done && !isTooWide(container))) this.#queue.delete(id);
+      // An update sent before POST_START may be lost and is reported as success: it waits.
+      else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
+    }
+    ready.sort((a, b) => Number(isTooWide(b)) - Number(isTooWide(a)));
+    const batch = ready.slice(0, MAX_BATCH);
+    for (const container of batch) this.#queue.delete(container.ref.id);
+    return batch;
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#canUpdate = false;
+  }
+}
+
+function grant(container: ContainerRecord, by: "call" | "reply"): ContainerRecord["grants"][number] | undefined {
+  const cpus = container.wanted;
+  if (cpus === undefined) return undefined;
+  container.sent = cpus;
+  const one = { by, cpus };
+  container.grants.push(one);
+  return one;
+}
+
+/** An update that sets nothing but the CPUs. Never with an empty set: NRI reads that as "no change". */
+export function maskUpdate(containerId: string, cpus: CpuSet | undefined): ContainerUpdate {
+  if (cpus === undefined || cpus.isEmpty) throw new Error(`an empty mask was about to be sent for container ${containerId}`);
+  return create(ContainerUpdateSchema, {
+    containerId,
+    linux: { resources: { cpu: { cpus: cpus.toString() } } },
+    ignoreFailure: true,
+  });
+}

@@ -1,0 +1,92 @@
+import { isTooWide, type ContainerRecord } from "../masks/container.ts";
+import type { EnforcerParts } from "./parts.ts";
+
+/** Partitions are asked every second: one file each. */
+const PARTITIONS_MS = 1000;
+/** Every container is read back this often, though nothing was changed by us. */
+const MASKS_MS = 10_000;
+const SLICE_MS = 1;
+
+/**
+ * Compares what is wanted with what the kernel says, at a low rate: other programs change masks, systemd restores stored
+ * ones, the kernel invalidates partitions. Who is found outside is put back, counted and reported; nothing is silent.
+ */
+export class Verifier {
+  readonly #p: EnforcerParts;
+  #cancels: (() => void)[] = [];
+  #stopped = true;
+
+  constructor(parts: EnforcerParts) {
+    this.#p = parts;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#every(PARTITIONS_MS, () => this.#partitions());
+    this.#every(MASKS_MS, () => this.verify());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const cancel of this.#cancels) cancel();
+  }
+
+  /** One pass over all containers. */
+  async verify(): Promise<void> {
+    const { node, mover, clock, say } = this.#p;
+    if (!node.synchronized) return;
+    const held = node.heldCpus();
+    let slice = clock.now();
+    for (const container of [...node.containers.values()]) {
+      if (!isOurs(container)) continue;
+      const wasRight = !isTooWide(container);
+      mover.look(container);
+      if (wasRight && isTooWide(container)) {
+        const was = container.effective;
+        if (was !== undefined && (container.role === "claim" || was.overlaps(held))) {
+          say.escaped(container, was, "something else on the node changed its mask");
+        }
+        if (mover.settle(container) === "right") say.repaired(container);
+        this.#p.changed();
+      }
+      if (clock.now() - slice >= SLICE_MS) {
+        await clock.yield();
+        slice = clock.now();
+      }
+    }
+    mover.kick();
+  }
+
+  async #partitions(): Promise<void> {
+    const { node, partitions, claimStart, say } = this.#p;
+    if (node.levers.force !== "kernel") return;
+    for (const container of [...node.containers.values()]) {
+      if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
+      const path = container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
+      const problem = partitions.problemOf(path);
+      if (problem === undefined) continue;
+      container.partitionText = partitions.textOf(path);
+      if (container.partitionText === "") continue;
+      say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
+      partitions.release(path);
+      container.partition = "none";
+      const why = claimStart.enforce(container);
+      if (why === "") say.repaired(container);
+      else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
+      this.#p.changed();
+    }
+    await Promise.resolve();
+  }
+
+  #every(ms: number, run: () => Promise<void>): void {
+    const next = (): void => {
+      if (this.#stopped) return;
+      this.#cancels = [...this.#cancels.slice(-4), this.#p.clock.later(ms, () => void run().finally(next))];
+    };
+    next();
+  }
+}
+
+function isOurs(container: ContainerRecord): boolean {
+  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
+}

@@ -1,0 +1,175 @@
+import { create } from "@bufbuild/protobuf";
+import { allocationToWire, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
+import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import {
+  ContainerPhase,
+  ContainerRole,
+  ContainerSchema,
+  CountersSchema,
+  HeldSchema,
+  Lever,
+  NriSessionSchema,
+  PoolSchema,
+  RuntimeSchema,
+  SessionState,
+  StateSchema,
+  Truth,
+  type Container,
+  type NriSession,
+  type State,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { ContainerRecord } from "../masks/container.ts";
+import type { Truth as TruthWord } from "../truth/admit.ts";
+import type { NodeKnowledge } from "./node.ts";
+import { wireRef } from "./sayings.ts";
+
+/** How the connection to the runtime is, as the runtime edge says. */
+export interface SessionReport {
+  readonly state: "away" | "connecting" | "waiting-for-synchronize" | "synchronized";
+  /** Unix milliseconds. */
+  readonly since: number;
+  readonly why: string;
+  readonly canUpdate: boolean;
+  readonly connections: number;
+}
+
+export interface Tally {
+  readonly escapes: number;
+  readonly repairs: number;
+  readonly refusals: number;
+  readonly lostUpdates: number;
+}
+
+const DEFAULT_MAX_CONTAINERS = 1000;
+
+const TRUTHS: Readonly<Record<TruthWord, Truth>> = { none: Truth.NONE, restored: Truth.RESTORED, confirmed: Truth.CONFIRMED };
+const LEVERS = { kernel: Lever.KERNEL, file: Lever.FILE, runtime: Lever.RUNTIME } as const;
+const PHASES = {
+  created: ContainerPhase.CREATED,
+  starting: ContainerPhase.STARTING,
+  running: ContainerPhase.RUNNING,
+  stopped: ContainerPhase.STOPPED,
+} as const;
+const ROLES = {
+  shared: ContainerRole.SHARED,
+  claim: ContainerRole.CLAIM,
+  "unknown-claim": ContainerRole.UNKNOWN_CLAIM,
+  own: ContainerRole.OWN,
+} as const;
+const SESSIONS = {
+  away: SessionState.AWAY,
+  connecting: SessionState.CONNECTING,
+  "waiting-for-synchronize": SessionState.WAITING_FOR_SYNCHRONIZE,
+  synchronized: SessionState.SYNCHRONIZED,
+} as const;
+
+export function truthMessage(truth: TruthWord): Truth {
+  return TRUTHS[truth];
+}
+
+export function sessionMessage(node: NodeKnowledge, report: SessionReport): NriSession {
+  return create(NriSessionSchema, {
+    sessionId: node.session?.id ?? "",
+    nriVersion: node.session?.runtime.nriVersion ?? "",
+    state: SESSIONS[report.state],
+    sinceMs: BigInt(report.since),
+    why: report.why,
+    canUpdate: report.canUpdate,
+    connections: report.connections,
+  });
+}
+
+/** The whole state as people and the driver see it: a projection of memory, reading nothing. */
+export function stateOf(
+  node: NodeKnowledge,
+  facts: {
+    readonly instance: string;
+    readonly version: string;
+    readonly session: SessionReport;
+    readonly tally: Tally;
+    readonly lastSeq: bigint;
+    readonly now: number;
+  },
+  filter: GetStateRequest,
+): State {
+  const pool = node.pool();
+  const max = filter.maxContainers === 0 ? DEFAULT_MAX_CONTAINERS : filter.maxContainers;
+  const matching = [...node.containers.values()].filter((container) => matches(container, filter));
+  const draining = [...node.claims()].filter((claim) => claim.state === "draining" && !node.isDrained(claim));
+  const stopping = [...node.containers.values()].find((container) => container.stopping);
+  return create(StateSchema, {
+    agentInstance: facts.instance,
+    agentVersion: facts.version,
+    truth: truthMessage(node.truth),
+    held: create(HeldSchema, { epoch: node.held.epoch, revision: node.held.revision, digest: node.held.digest }),
+    ...(node.machine === undefined ? {} : { machine: machineToWire(node.machine) }),
+    runtime: create(RuntimeSchema, { name: node.session?.runtime.name ?? "", version: node.session?.runtime.version ?? "" }),
+    nri: sessionMessage(node, facts.session),
+    lever: LEVERS[node.levers.force],
+    leverWhy: node.levers.why,
+    pool: create(PoolSchema, {
+      shared: pool?.shared.toString() ?? "",
+      held: node.heldCpus().toString(),
+      draining: CpuSet.union(draining.flatMap((claim) => claim.shares.map((share) => share.cpus))).toString(),
+      fellBack: pool !== undefined && pool.source !== "pool",
+    }),
+    allocations: [...node.claims()].filter((claim) => filter.claimUid === "" || claim.claim.uid === filter.claimUid).map(allocationToWire),
+    containers: matching.slice(0, max).map(containerMessage),
+    counters: create(CountersSchema, {
+      escapes: BigInt(facts.tally.escapes),
+      repairs: BigInt(facts.tally.repairs),
+      refusals: BigInt(facts.tally.refusals),
+      lostUpdates: BigInt(facts.tally.lostUpdates),
+      reconnects: BigInt(Math.max(0, facts.session.connections - 1)),
+    }),
+    asOfSeq: facts.lastSeq,
+    nowMs: BigInt(facts.now),
+    safeToRestart: stopping === undefined,
+    safeToRestartWhy:
+      stopping === undefined
+        ? ""
+        : `container ${stopping.ref.name} of pod ${stopping.ref.podNamespace}/${stopping.ref.podName} is in its termination grace; a reconnect would stall pod starts until it is over`,
+    truncated: matching.length > max,
+    problems: problemsOf(node, facts.session),
+  });
+}
+
+export function problemsOf(node: NodeKnowledge, session: SessionReport): string[] {
+  const problems: string[] = [];
+  if (session.state !== "synchronized") problems.push(`No synchronized NRI session with the container runtime: ${session.why}`);
+  if (node.truth === "none") problems.push("No driver has told yet which claims there are; claim containers are refused until it does");
+  if (node.truth === "restored") problems.push("Claims are known from the agent's own file only; the driver has not confirmed them yet");
+  const source = node.pool()?.source;
+  if (source === "reserved") problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
+  if (source === "online") problems.push("Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
+  return problems;
+}
+
+function matches(container: ContainerRecord, filter: GetStateRequest): boolean {
+  const { ref } = container;
+  return (
+    (filter.podUid === "" || ref.podUid === filter.podUid) &&
+    (filter.podNamespace === "" || ref.podNamespace === filter.podNamespace) &&
+    (filter.podName === "" || ref.podName === filter.podName) &&
+    (filter.claimUid === "" || container.uses.some((use) => use.claimUid === filter.claimUid))
+  );
+}
+
+function containerMessage(container: ContainerRecord): Container {
+  return create(ContainerSchema, {
+    ref: wireRef(container.ref),
+    phase: PHASES[container.phase],
+    role: ROLES[container.role],
+    claimUids: [...new Set(container.uses.map((use) => use.claimUid))],
+    mask: {
+      wanted: container.wanted?.toString() ?? "",
+      sent: container.sent?.toString() ?? "",
+      effective: container.effective?.toString() ?? "",
+      readMs: BigInt(container.readAt),
+    },
+    partition: container.partitionText,
+    cgroup: container.cgroup ?? "",
+    problem: container.problem,
+  });
+}

@@ -1,0 +1,206 @@
+import { create, toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import {
+  ConfigureRequestSchema,
+  ConfigureResponseSchema,
+  CreateContainerRequestSchema,
+  CreateContainerResponseSchema,
+  EmptySchema,
+  Event,
+  PostCreateContainerRequestSchema,
+  StateChangeEventSchema,
+  StopContainerRequestSchema,
+  StopContainerResponseSchema,
+  SynchronizeRequestSchema,
+  SynchronizeResponseSchema,
+  UpdateContainerRequestSchema,
+  UpdateContainerResponseSchema,
+  type ConfigureRequest,
+  type Container,
+  type PodSandbox,
+  type SynchronizeRequest,
+} from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { HookRefusal, type RuntimeHooks } from "../enforce/hooks.ts";
+import { eventMask, SUBSCRIBED } from "../nri/events.ts";
+import { CODE } from "../nri/ttrpc.ts";
+import { CallFault, decode } from "./channel.ts";
+
+const PLUGIN_SERVICE = "nri.pkg.api.v1alpha1.Plugin";
+const EMPTY = toBinary(EmptySchema, create(EmptySchema));
+/** What a Synchronize in parts may hold in all; a runtime with 2,000 large containers sends a few tens of thousands of bytes each. */
+const MAX_SYNCHRONIZE = 20_000;
+
+export interface DispatchOptions {
+  readonly hooks: RuntimeHooks;
+  onConfigure(request: ConfigureRequest): void;
+  /** Before the hook runs on the last part, and after it answered. */
+  onSynchronize(phase: "begin" | "end"): void;
+  /** A hook threw something that is no refusal: a defect. */
+  onDefect(method: string, cause: unknown): void;
+  /** Seconds that a hook took, from the decoded request to the encoded answer. */
+  onHook(method: string, seconds: number): void;
+  /** Seconds on a monotonic clock. */
+  monotonic(): number;
+}
+
+type About = { readonly pod?: PodSandbox | undefined; readonly container?: Container | undefined };
+
+/**
+ * Calls of the runtime, one method each; dedicated RPCs (NRI >= 0.12) and StateChange (older) end in the same hooks. Unknown methods get
+ * UNIMPLEMENTED and nothing else: the runtime falls back on exactly that code.
+ */
+export class Dispatch {
+  readonly #o: DispatchOptions;
+  #pods: PodSandbox[] = [];
+  #containers: Container[] = [];
+
+  constructor(options: DispatchOptions) {
+    this.#o = options;
+  }
+
+  serve = (service: string, method: string, payload: Uint8Array): Uint8Array | Promise<Uint8Array> => {
+    if (service !== PLUGIN_SERVICE) throw new CallFault(CODE.UNIMPLEMENTED, `unknown service ${service.slice(0, 100)}`);
+    const begin = this.#o.monotonic();
+    try {
+      const answer = this.#call(method, payload);
+      if (answer instanceof Promise) {
+        return answer.then(
+          (bytes) => this.#done(method, begin, bytes),
+          (cause: unknown) => {
+            throw this.#failed(method, begin, cause);
+          },
+        );
+      }
+      return this.#done(method, begin, answer);
+    } catch (cause) {
+      throw this.#failed(method, begin, cause);
+    }
+  };
+
+  #done(method: string, begin: number, bytes: Uint8Array): Uint8Array {
+    this.#o.onHook(method, this.#o.monotonic() - begin);
+    return bytes;
+  }
+
+  #failed(method: string, begin: number, cause: unknown): CallFault {
+    this.#o.onHook(method, this.#o.monotonic() - begin);
+    if (cause instanceof CallFault) return cause;
+    if (cause instanceof HookRefusal) return new CallFault(CODE.UNKNOWN, cause.message);
+    this.#o.onDefect(method, cause);
+    return new CallFault(CODE.UNKNOWN, `dra.cpu: ${method} failed inside the NRI agent: ${(cause as Error).message}`);
+  }
+
+  #call(method: string, payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    const { hooks } = this.#o;
+    switch (method) {
+      case "Configure":
+        this.#o.onConfigure(read(ConfigureRequestSchema, payload));
+        return write(ConfigureResponseSchema, create(ConfigureResponseSchema, { events: eventMask(SUBSCRIBED) }));
+      case "Synchronize":
+        return this.#synchronize(read(SynchronizeRequestSchema, payload));
+      case "CreateContainer": {
+        const { pod, container } = both(read(CreateContainerRequestSchema, payload));
+        return write(CreateContainerResponseSchema, hooks.createContainer(pod, container));
+      }
+      case "UpdateContainer": {
+        const request = read(UpdateContainerRequestSchema, payload);
+        const { pod, container } = both(request);
+        return write(UpdateContainerResponseSchema, hooks.updateContainer(pod, container, request.linuxResources));
+      }
+      case "StopContainer": {
+        const { pod, container } = both(read(StopContainerRequestSchema, payload));
+        return write(StopContainerResponseSchema, hooks.stopContainer(pod, container));
+      }
+      // These requests have one shape, and their answers hold nothing.
+      case "PostCreateContainer":
+        return this.#event(Event.POST_CREATE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+      case "StartContainer":
+        return this.#event(Event.START_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+      case "PostStartContainer":
+        return this.#event(Event.POST_START_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+      case "PostUpdateContainer":
+        return this.#event(Event.POST_UPDATE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+      case "RemoveContainer":
+        return this.#event(Event.REMOVE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+      case "StateChange": {
+        const request = read(StateChangeEventSchema, payload);
+        return this.#event(request.event, request);
+      }
+      case "Shutdown":
+        return EMPTY;
+      default:
+        throw new CallFault(CODE.UNIMPLEMENTED, `unknown method ${method.slice(0, 100)}`);
+    }
+  }
+
+  #event(event: Event, request: About): Uint8Array | Promise<Uint8Array> {
+    const { hooks } = this.#o;
+    switch (event) {
+      case Event.POST_CREATE_CONTAINER:
+      case Event.START_CONTAINER:
+      case Event.POST_START_CONTAINER:
+      case Event.POST_UPDATE_CONTAINER:
+      case Event.REMOVE_CONTAINER:
+        break;
+      default:
+        // Not subscribed to, or of a later NRI: nothing to do, and no error.
+        return EMPTY;
+    }
+    const { pod, container } = both(request);
+    switch (event) {
+      case Event.POST_CREATE_CONTAINER:
+        hooks.postCreateContainer(pod, container);
+        break;
+      case Event.START_CONTAINER:
+        return hooks.startContainer(pod, container).then(() => EMPTY);
+      case Event.POST_START_CONTAINER:
+        hooks.postStartContainer(pod, container);
+        break;
+      case Event.POST_UPDATE_CONTAINER:
+        hooks.postUpdateContainer(pod, container);
+        break;
+      case Event.REMOVE_CONTAINER:
+        hooks.removeContainer(pod, container);
+        break;
+    }
+    return EMPTY;
+  }
+
+  /** The runtime splits what is longer than a ttrpc message. A part that is not the last is answered with `more` and no updates. */
+  #synchronize(request: SynchronizeRequest): Uint8Array | Promise<Uint8Array> {
+    this.#pods.push(...request.pods);
+    this.#containers.push(...request.containers);
+    if (this.#containers.length + this.#pods.length > MAX_SYNCHRONIZE) {
+      throw new CallFault(CODE.RESOURCE_EXHAUSTED, `Synchronize names more than ${MAX_SYNCHRONIZE} pods and containers`);
+    }
+    if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
+    const pods = this.#pods;
+    const containers = this.#containers;
+    this.#pods = [];
+    this.#containers = [];
+    this.#o.onSynchronize("begin");
+    return this.#o.hooks.synchronize(pods, containers).then((update) => {
+      this.#o.onSynchronize("end");
+      return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { update }));
+    });
+  }
+}
+
+function read<D extends DescMessage>(schema: D, payload: Uint8Array): MessageShape<D> {
+  try {
+    return decode(schema, payload);
+  } catch (cause) {
+    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${schema.name} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function write<D extends DescMessage>(schema: D, message: MessageShape<D>): Uint8Array {
+  return toBinary(schema, message);
+}
+
+function both(request: About): { pod: PodSandbox; container: Container } {
+  const { pod, container } = request;
+  if (pod === undefined || container === undefined || container.id === "") {
+    throw new CallFault(CODE.INVALID_ARGUMENT, "dra.cpu: the runtime names no pod or no container");
+  }
+  return { pod, container };
+}

@@ -1,0 +1,66 @@
+import { connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { pause } from "../lifecycle/wait.ts";
+import { listenPrivate, privateDirectory } from "./listen.ts";
+
+const FIRST_WAIT_MS = 100;
+const MAX_WAIT_MS = 2000;
+const ASK_TIMEOUT_MS = 1000;
+
+/**
+ * One instance at a time: whoever listens on `<directory>/lock.sock` holds the lock, and says on it who it is. The kernel frees it
+ * with the holder, however it dies. A second instance waits, and `onWait` hears of whom (once per change).
+ *
+ * @returns a function that gives the lock back, or `undefined` where `signal` ended the wait.
+ */
+export async function holdLock(
+  directory: string,
+  me: string,
+  onWait: (holder: string) => void,
+  signal: AbortSignal,
+): Promise<(() => void) | undefined> {
+  privateDirectory(directory);
+  const path = join(directory, "lock.sock");
+  let said = "";
+  for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)) {
+    const holder = await askHolder(path);
+    if (holder === undefined) {
+      const server = createServer((socket) => socket.end(`${me}\n`));
+      const listening = await listenPrivate(server, path);
+      // Two may have found it free at once: the rename of the later one won, and the other sees that the file is not its own.
+      await pause(50, signal);
+      if (listening.isOurs()) return () => release(server, listening);
+      server.close();
+      continue;
+    }
+    if (holder !== said) onWait(holder);
+    said = holder;
+    await pause(waitMs, signal);
+  }
+  return undefined;
+}
+
+function release(server: Server, listening: { unlink(): void }): void {
+  listening.unlink();
+  server.close();
+}
+
+/** `undefined` where nobody listens. A holder that does not answer still holds. */
+function askHolder(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    let text = "";
+    socket.setTimeout(ASK_TIMEOUT_MS, () => {
+      socket.destroy();
+      resolve("a process that does not answer");
+    });
+    socket.on("data", (chunk: Buffer) => {
+      text = (text + chunk.toString("utf8")).slice(0, 200);
+    });
+    socket.on("end", () => resolve(text.trim() === "" ? "a process that does not say who it is" : text.trim()));
+    socket.on("error", () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+  });
+}
