@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+import { ConnectError } from "@connectrpc/connect";
+import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
+import { createLog } from "@dracpu/shared-proto/observe/log.ts";
+import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
+import yargs from "yargs";
+import { hideBin } from "yargs/helpers";
+import { startAgent } from "./compose.ts";
+import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
+
+async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
+  const values = resolveSettings(AGENT_SETTINGS, argv, process.env);
+  const settings = agentSettings(values);
+  const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });
+  log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
+  log.info("configuration in force", { configuration: values });
+  const status = await runProgram((program) => startAgent(program, settings, log), log);
+  await log.flush(500);
+  return status;
+}
+
+async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
+  const settings = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env));
+  const name = String(argv["method"]);
+  const found = findMethod(name);
+  if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
+  const sockets = { Inspect: settings.inspectSocket, Control: settings.controlSocket };
+  for await (const answer of callMethod(sockets, found, String(argv["json"] ?? ""))) console.log(JSON.stringify(answer, undefined, 2));
+  return 0;
+}
+
+async function main(): Promise<number> {
+  let status = 0;
+  const doing = (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) => async (argv: Readonly<Record<string, unknown>>) => {
+    status = await work(argv);
+  };
+  const flags = flagsOf(AGENT_SETTINGS);
+  await yargs(hideBin(process.argv))
+    .scriptName("dracpu-agent")
+    .usage("$0 <command>: pins containers to their CPUs through the container runtime's NRI socket")
+    .command("run", "run the agent", (y) => y.options(flags), doing(run))
+    .command(
+      "call <method> [json]",
+      "call a method of the agent that runs on this node",
+      (y) => y.positional("method", { type: "string", describe: methodNames().join(", ") }).positional("json", { type: "string" }).options(flags),
+      doing(call),
+    )
+    .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
+    .version(false)
+    .demandCommand(1, "Name a command.")
+    .strict()
+    .exitProcess(false)
+    .fail((message, cause) => {
+      throw cause ?? new SettingsFault(message);
+    })
+    .parseAsync();
+  return status;
+}
+
+main().then(
+  (status) => process.exit(status),
+  (cause: unknown) => {
+    const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
+    console.error(`dracpu-agent: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`);
+    process.exit(cause instanceof SettingsFault ? 2 : 1);
+  },
+);
