@@ -10,6 +10,7 @@ import type {
   ReplaceRequestSchema,
   ReplaceResponse,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 
 /** Reads claims from the API server. */
@@ -83,4 +84,23 @@ export type UnprepareOutcome = { readonly kind: "done" } | { readonly kind: "fai
 export interface DraPlugin {
   prepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, PrepareOutcome>>;
   unprepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, UnprepareOutcome>>;
+}
+
+/** The durable record. */
+export interface CheckpointPort {
+  /** Durable when it resolves. Calls share writes. @throws DiskFault with a sentence; nothing was changed then. */
+  save(): Promise<void>;
+}
+
+/** The claims' CDI specs. Every method throws a fault with a sentence. */
+export interface CdiPort {
+  write(allocation: AllocationRecord): Promise<void>;
+  remove(claimUid: string): Promise<void>;
+  list(): Promise<readonly string[]>;
+}
+
+export interface PrepareLog {
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }

@@ -1,0 +1,187 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { KubeConfig } from "@kubernetes/client-node";
+
+/** An answer of the API server that is no success. `reason` is that of its Status object. */
+export class ApiFault extends Error {
+  override readonly name = "ApiFault";
+  /** HTTP status; 0 where there was no answer. */
+  readonly code: number;
+  readonly reason: string;
+  readonly retryAfterMs: number;
+  constructor(code: number, reason: string, message: string, retryAfterMs = 0, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.reason = reason;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** Worth trying again later: no answer, too many requests, or the server's own trouble. */
+  get isTransient(): boolean {
+    if (this.code === 500 && this.message.includes("field not declared in schema")) return false;
+    return this.code === 0 || this.code === 429 || this.code >= 500;
+  }
+}
+
+const MAX_BODY = 16 << 20;
+const MAX_LINE = 4 << 20;
+
+export interface ApiRequest {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * HTTP to the API server. Addresses and credentials are client-node's (kubeconfig or in-cluster, tokens read anew); the transport is
+ * Node's own with connections that are kept, because client-node opens a TLS connection per request, and drops fields its
+ * models do not know. There is no client-side rate limit: a burst of pods would feel it.
+ */
+export class ApiHttp {
+  readonly #config: KubeConfig;
+  readonly #base: URL;
+  #agent: HttpAgent | undefined;
+  #agentKey = "";
+
+  /** @param kubeconfig a file; "" for in-cluster configuration. @throws Error with a sentence. */
+  constructor(kubeconfig: string) {
+    this.#config = new KubeConfig();
+    try {
+      if (kubeconfig === "") this.#config.loadFromCluster();
+      else this.#config.loadFromFile(kubeconfig);
+    } catch (cause) {
+      throw new Error(`Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`, { cause });
+    }
+    const server = this.#config.getCurrentCluster()?.server;
+    if (server === undefined || !URL.canParse(server)) {
+      throw new Error(
+        kubeconfig === "" ? "Cannot find the API server: this process runs in no pod; name a file with --kubeconfig" : `Cannot use the kubeconfig ${kubeconfig}: it names no cluster`,
+      );
+    }
+    this.#base = new URL(server);
+  }
+
+  /** @returns the parsed body. @throws ApiFault */
+  async json<T>(request: ApiRequest): Promise<T> {
+    const response = await this.#send(request);
+    const text = await readAll(response, request.signal);
+    if ((response.statusCode ?? 0) >= 300) throw faultOf(request, response, text);
+    try {
+      return JSON.parse(text) as T;
+    } catch (cause) {
+      throw new ApiFault(0, "BadBody", `${request.method} ${request.path}: the answer is no JSON`, 0, { cause });
+    }
+  }
+
+  /** Objects of a watch, one a line, until the server ends it. @throws ApiFault */
+  async *lines(request: ApiRequest): AsyncGenerator<unknown> {
+    const response = await this.#send(request);
+    if ((response.statusCode ?? 0) >= 300) throw faultOf(request, response, await readAll(response, request.signal));
+    let rest = "";
+    try {
+      for await (const chunk of response.setEncoding("utf8")) {
+        rest += chunk as string;
+        if (rest.length > MAX_LINE) throw new ApiFault(0, "BadBody", `${request.path}: an event of the watch is longer than ${MAX_LINE} bytes`);
+        for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
+          const line = rest.slice(0, end);
+          rest = rest.slice(end + 1);
+          if (line !== "") yield JSON.parse(line) as unknown;
+        }
+      }
+    } catch (cause) {
+      throw cause instanceof ApiFault ? cause : noAnswer(request, cause);
+    } finally {
+      response.destroy();
+    }
+  }
+
+  async #send(request: ApiRequest): Promise<IncomingMessage> {
+    const options: RequestOptions = {
+      method: request.method,
+      hostname: this.#base.hostname.replace(/^\[|\]$/g, ""),
+      port: this.#base.port === "" ? (this.#base.protocol === "https:" ? 443 : 80) : Number(this.#base.port),
+      path: `${this.#base.pathname.replace(/\/$/, "")}${request.path}${queryOf(request)}`,
+      headers: { accept: "application/json", "user-agent": "dra-driver-cpu" },
+      signal: request.signal,
+    };
+    const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    if (this.#base.protocol === "https:") await this.#authorize(options);
+    const headers = { ...(options.headers as Record<string, string>) };
+    if (body !== undefined) headers["content-type"] = request.contentType ?? "application/json";
+    options.headers = headers;
+    options.agent = this.#agentFor(options);
+    return new Promise((resolve, reject) => {
+      const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
+      const outgoing = send(options, resolve);
+      outgoing.on("error", (cause) => reject(noAnswer(request, cause)));
+      outgoing.end(body);
+    });
+  }
+
+  async #authorize(options: RequestOptions): Promise<void> {
+    try {
+      await this.#config.applyToHTTPSOptions(options as never);
+    } catch (cause) {
+      throw new ApiFault(0, "Credentials", `Cannot get credentials for the API server: ${(cause as Error).message}`, 0, { cause });
+    }
+  }
+
+  /** A rotated certificate authority or client certificate gets new connections; nothing else does. */
+  #agentFor(options: RequestOptions): HttpAgent {
+    const { ca, cert, key, rejectUnauthorized, servername } = options as Record<string, unknown>;
+    const parts = [ca, cert, key, rejectUnauthorized, servername].map(String).join("|");
+    if (this.#agent === undefined || parts !== this.#agentKey) {
+      this.#agentKey = parts;
+      const keep = { keepAlive: true, maxSockets: 32, keepAliveMsecs: 30_000 };
+      this.#agent =
+        this.#base.protocol === "https:" ? new HttpsAgent({ ...keep, ...({ ca, cert, key, rejectUnauthorized } as object) }) : new HttpAgent(keep);
+    }
+    return this.#agent;
+  }
+}
+
+function queryOf({ query }: ApiRequest): string {
+  return query === undefined ? "" : `?${new URLSearchParams(query).toString()}`;
+}
+
+async function readAll(response: IncomingMessage, signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of response) {
+      length += (chunk as Buffer).length;
+      if (length > MAX_BODY) throw new Error(`the answer is longer than ${MAX_BODY} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+  } catch (cause) {
+    throw new ApiFault(0, signal.aborted ? "Aborted" : "NoAnswer", `the API server's answer broke off: ${(cause as Error).message}`, 0, { cause });
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function noAnswer(request: ApiRequest, cause: unknown): ApiFault {
+  const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
+  return new ApiFault(0, request.signal.aborted ? "Aborted" : "NoAnswer", `the API server does not answer (${why})`, 0, { cause });
+}
+
+function faultOf(request: ApiRequest, response: IncomingMessage, text: string): ApiFault {
+  let message = text.slice(0, 500);
+  let reason = "";
+  try {
+    const found = JSON.parse(text) as { message?: string; reason?: string };
+    message = found.message ?? message;
+    reason = found.reason ?? "";
+  } catch {
+    // Proxies answer in plain text, which is shown as it is.
+  }
+  const seconds = Number(response.headers["retry-after"] ?? 0);
+  return new ApiFault(
+    response.statusCode ?? 0,
+    reason,
+    `the API server answers ${response.statusCode ?? 0} to ${request.method} ${request.path}: ${message}`,
+    Number.isFinite(seconds) ? seconds * 1000 : 0,
+  );
+}

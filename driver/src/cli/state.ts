@@ -1,0 +1,59 @@
+import { create, toJson } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
+import { GetStateRequestSchema, Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import {
+  ContainerRole,
+  Lever,
+  SessionState,
+  StateSchema,
+  Truth,
+  type State,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+
+/** Asks the agent and prints its state: a table for people, JSON for machines. */
+export async function printState(inspectSocket: string, output: "table" | "json"): Promise<string> {
+  const client = createClient(Inspect, unixTransport(inspectSocket));
+  const { state } = await client.getState(create(GetStateRequestSchema));
+  if (state === undefined) throw new Error("the agent gave no state");
+  return output === "json" ? JSON.stringify(toJson(StateSchema, state), undefined, 2) : tables(state);
+}
+
+function tables(state: State): string {
+  const word = (names: Readonly<Record<string, string | number>>, value: number): string =>
+    (Object.entries(names).find(([, one]) => one === value)?.[0] ?? "unknown").toLowerCase().replaceAll("_", " ");
+  const claims = state.allocations.map((one) => [
+    `${one.claim?.namespace ?? ""}/${one.claim?.name ?? ""}`,
+    one.shares.map((share) => `${share.request}: ${share.cpus}`).join("; "),
+    one.consumers.map((consumer) => consumer.name).join(", "),
+  ]);
+  const containers = state.containers.map((one) => [
+    `${one.ref?.podNamespace ?? ""}/${one.ref?.podName ?? ""}/${one.ref?.name ?? ""}`,
+    word(ContainerRole, one.role),
+    one.mask?.wanted ?? "",
+    one.mask?.effective ?? "",
+    one.partition,
+    one.problem,
+  ]);
+  return [
+    `agent      ${state.agentVersion}, claims ${word(Truth, state.truth)}, epoch ${state.held?.epoch ?? 0n}, revision ${state.held?.revision ?? 0n}`,
+    `runtime    ${state.runtime?.name ?? ""} ${state.runtime?.version ?? ""}, NRI ${state.nri?.nriVersion ?? ""}: ${word(SessionState, state.nri?.state ?? 0)}${state.nri?.why === "" ? "" : ` (${state.nri?.why ?? ""})`}`,
+    `lever      ${word(Lever, state.lever)}${state.leverWhy === "" ? "" : ` (${state.leverWhy})`}`,
+    `pool       shared ${state.pool?.shared ?? ""}, held ${dash(state.pool?.held)}, draining ${dash(state.pool?.draining)}, reserved ${dash(state.machine?.reserved)}`,
+    `restart    ${state.safeToRestart ? "safe" : `wait: ${state.safeToRestartWhy}`}`,
+    ...state.problems.map((problem) => `problem    ${problem}`),
+    "",
+    ...columns([["CLAIM", "CPUS", "PODS"], ...claims]),
+    "",
+    ...columns([["CONTAINER", "ROLE", "WANTED", "EFFECTIVE", "PARTITION", "PROBLEM"], ...containers]),
+  ].join("\n");
+}
+
+function dash(text: string | undefined): string {
+  return text === undefined || text === "" ? "-" : text;
+}
+
+function columns(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, n) => Math.max(...rows.map((row) => dash(row[n]).length)));
+  return rows.map((row) => row.map((cell, n) => dash(cell).padEnd(widths[n] ?? 0)).join("  ").trimEnd());
+}

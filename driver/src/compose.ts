@@ -1,0 +1,210 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
+import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { allocationFromWire, WireFault } from "@dracpu/shared-proto/contract/wire.ts";
+import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
+import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
+import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
+import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
+import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { ApiServer } from "./apiserver/apiserver.ts";
+import { ApiHttp } from "./apiserver/http.ts";
+import type { DriverSettings } from "./config/settings.ts";
+import { AgentClient } from "./control/agentclient.ts";
+import { CdiDirectory } from "./disk/cdidirectory.ts";
+import { CheckpointFile } from "./disk/checkpointfile.ts";
+import { DriverMetrics } from "./http/metrics.ts";
+import { Kubelet } from "./kubelet/kubelet.ts";
+import { afterBoot } from "./ledger/checkpoint.ts";
+import { cpusOf, Ledger } from "./ledger/ledger.ts";
+import { AgentLink } from "./prepare/agentlink.ts";
+import { Preparer } from "./prepare/preparer.ts";
+import { PerKey, Shortage } from "./prepare/queue.ts";
+import { adopt, collectGone, finishPreparing, keepCdiFiles, refreshConsumers, type RecoveryParts } from "./prepare/recovery.ts";
+import { Releaser } from "./prepare/releaser.ts";
+import { Publisher } from "./publish/publisher.ts";
+import { planDevices } from "./slices/plan.ts";
+import { SysfsDirectory, SysfsOverlay } from "./sysfs/tree.ts";
+import { readMachine, type SysfsTree } from "./topology/read.ts";
+
+/** The machine that the settings name: this one, a copy of another's sysfs, with a text overlay or without. */
+export function sysfsOf(settings: Pick<DriverSettings, "sysfsRoot" | "sysfsOverlay">): SysfsTree {
+  const base = new SysfsDirectory(settings.sysfsRoot);
+  if (settings.sysfsOverlay === "") return base;
+  return SysfsOverlay.parse(readFileSync(settings.sysfsOverlay, "utf8"), base);
+}
+
+/**
+ * Puts the driver together and starts it: lock, topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
+ * enough to serve; agent and API server are come to in their own time.
+ */
+export async function startDriver(program: Program, settings: DriverSettings, log: LogWriter): Promise<void> {
+  const { signal } = program;
+  const unlock = await holdLock(
+    settings.stateDir,
+    `dracpu ${VERSION}, pid ${process.pid}`,
+    (holder) => log.warn("another driver holds the state directory; waiting until it ends", { holder, directory: settings.stateDir }),
+    signal,
+  );
+  if (unlock === undefined) return;
+  program.onStop(unlock);
+
+  const machine = readMachine(sysfsOf(settings));
+  const plan = planDevices(machine, {
+    mode: settings.cpuDeviceMode,
+    groupBy: settings.groupBy,
+    reserved: settings.reservedCPUs,
+    keepShared: settings.keepShared,
+  });
+  for (const problem of plan.problems) log.warn(problem);
+  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const machineRecord: MachineRecord = {
+    online: machine.online,
+    present: machine.present,
+    reserved: settings.reservedCPUs,
+    keepShared: plan.keepShared,
+    bootId,
+  };
+  const offer = { driver: DRIVER_NAME, pool: settings.nodeName, machine, candidates: plan.candidates };
+
+  const ledger = new Ledger();
+  const file = new CheckpointFile(settings.stateDir);
+  const cdi = new CdiDirectory(settings.cdiDir);
+  let epoch = 0n;
+  // Until everything that remembers claims was asked, none is prepared: its CPUs could be somebody's.
+  let rebuilding = "";
+  const writes = new LatestWrite(() => file.save({ bootId, epoch, entries: ledger.entries() }));
+  const checkpoint = { save: () => writes.save() };
+
+  const loaded = await file.load();
+  if (loaded.kind === "memory") {
+    const memory = afterBoot(loaded.memory, bootId);
+    ({ epoch } = memory);
+    for (const entry of memory.entries) ledger.put(entry);
+    log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
+  } else {
+    const remembered = await cdi.remembered();
+    const adopted = adopt(ledger, remembered.allocations, log, "CDI files");
+    if (loaded.kind === "damaged") {
+      log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
+        file: loaded.aside,
+        cause: loaded.why,
+        claims: adopted,
+      });
+    }
+    if (loaded.kind === "damaged" || adopted > 0) {
+      rebuilding = "the checkpoint was lost, and the NRI agent has not been asked yet which claims it knows";
+    }
+  }
+
+  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
+  const metrics = new DriverMetrics(VERSION, {
+    allocated: () => ledger.held().size,
+    available: () => machine.online.minus(settings.reservedCPUs).minus(ledger.held()).size,
+    reserved: () => settings.reservedCPUs.size,
+    claims: () => ledger.entries().filter((entry) => entry.phase !== "draining").length,
+    ready: () => problems().length === 0,
+  });
+  const link: AgentLink = new AgentLink({
+    agent: new AgentClient(settings.agentSocket),
+    ledger,
+    machine: () => machineRecord,
+    instance: randomUUID(),
+    log,
+    epoch: {
+      get: () => epoch,
+      set: (next) => {
+        epoch = next;
+        return checkpoint.save();
+      },
+    },
+    onEvent: (event) => onAgentEvent(event),
+    onAgentMemory: (allocations) => {
+      if (rebuilding === "") return;
+      adopt(ledger, known(allocations, log), log, "the NRI agent");
+      rebuilding = "";
+    },
+  });
+  const shortage = new Shortage();
+  const releaser = new Releaser({ ledger, checkpoint, cdi, link, shortage, log });
+  const recovery: RecoveryParts = { ledger, checkpoint, cdi, link, releaser, reader: api, log, random: Math.random };
+  const onAgentEvent = (event: Event): void => {
+    if (event.reason !== "RESERVATION_UNKNOWN") return;
+    for (const claim of event.claims) {
+      refreshConsumers(recovery, claim.uid, signal).catch((cause: unknown) =>
+        log.warn("a claim's reservation could not be read again", { claimUID: claim.uid, cause: (cause as Error).message }),
+      );
+    }
+  };
+  const preparer = new Preparer({
+    reader: api,
+    ledger,
+    checkpoint,
+    cdi,
+    link,
+    releaser,
+    shortage,
+    perClaim: new PerKey(),
+    offer: () => offer,
+    notReady: () => (signal.aborted ? "the driver is stopping" : rebuilding),
+    log,
+    newOperationId: () => randomUUID().slice(0, 8),
+    onPrepared: (result, seconds, cpus) => metrics.prepared(result, seconds, cpus),
+    onUnprepared: (result) => metrics.unprepared(result),
+    now: () => performance.now(),
+  });
+  const publisher = new Publisher({ api, driver: DRIVER_NAME, nodeName: settings.nodeName, devices: () => plan.devices, log });
+  const kubelet = new Kubelet({
+    rootDir: settings.kubeletRootDir,
+    driver: DRIVER_NAME,
+    plugin: preparer,
+    log,
+    onContact: () => publisher.contact(signal),
+  });
+  const problems = (): string[] => {
+    const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding];
+    if (!link.state().connected) found.push(`no connection to the NRI agent: ${link.state().why}`);
+    return found.filter((one) => one !== "");
+  };
+
+  for (const entry of ledger.entries()) if (!cpusOf(entry).isSubsetOf(machine.online)) log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
+  releaser.start(signal);
+  program.supervise(link.run(signal));
+  await kubelet.start();
+  program.onStop(() => kubelet.stop());
+  program.supervise(publisher.run(signal));
+  program.supervise(keepCdiFiles(recovery, signal));
+  program.supervise(finishPreparing(recovery, signal));
+  program.supervise(collectGone(recovery, signal));
+  if (settings.bindAddress !== "") {
+    program.onStop(
+      await servePages(settings.bindAddress, {
+        "/healthz": probe(() => []),
+        "/readyz": probe(problems),
+        "/metrics": async () => ({ status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+      }),
+    );
+  }
+  log.info("serving", {
+    node: settings.nodeName,
+    devices: plan.devices.map((device) => device.name),
+    keepShared: plan.keepShared.toString(),
+    kubelet: settings.kubeletRootDir,
+  });
+}
+
+function known(allocations: readonly Allocation[], log: LogWriter): ReturnType<typeof allocationFromWire>[] {
+  return allocations.flatMap((message) => {
+    try {
+      return [allocationFromWire(message)];
+    } catch (cause) {
+      if (!(cause instanceof WireFault)) throw cause;
+      log.error("the NRI agent remembers a claim that cannot be read", { cause: cause.message });
+      return [];
+    }
+  });
+}

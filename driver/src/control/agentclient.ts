@@ -1,0 +1,74 @@
+import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
+import { Control } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import type { WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import { AgentFault, type AgentFaultCode, type AgentPort } from "../prepare/ports.ts";
+
+/** The agent sends a heartbeat every 5 s; HTTP/1.1 does not notice a peer that hangs. */
+const SILENCE_MS = 15_000;
+
+/** The agent's Control service on its Unix socket. */
+export class AgentClient implements AgentPort {
+  readonly #client: Client<typeof Control>;
+  readonly #path: string;
+
+  constructor(socketPath: string) {
+    this.#path = socketPath;
+    this.#client = createClient(Control, unixTransport(socketPath));
+  }
+
+  hello: AgentPort["hello"] = (request, signal) => this.#call(() => this.#client.hello(request, { signal }), signal);
+  replace: AgentPort["replace"] = (request, signal) => this.#call(() => this.#client.replace(request, { signal }), signal);
+  apply: AgentPort["apply"] = (request, signal) => this.#call(() => this.#client.apply(request, { signal }), signal);
+  await: AgentPort["await"] = (request, signal) => this.#call(() => this.#client.await(request, { signal }), signal);
+
+  async *watchEvents(afterSeq: bigint, signal: AbortSignal): AsyncIterable<WatchEventsResponse> {
+    const watchdog = new AbortController();
+    const bounded = AbortSignal.any([signal, watchdog.signal]);
+    let timer = setTimeout(() => watchdog.abort(), SILENCE_MS);
+    try {
+      for await (const message of this.#client.watchEvents({ afterSeq }, { signal: bounded })) {
+        clearTimeout(timer);
+        timer = setTimeout(() => watchdog.abort(), SILENCE_MS);
+        yield message;
+      }
+    } catch (cause) {
+      if (watchdog.signal.aborted) throw new AgentFault("away", `the NRI agent said nothing for ${SILENCE_MS / 1000} s`, { cause });
+      throw this.#fault(cause, signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #call<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await run();
+    } catch (cause) {
+      throw this.#fault(cause, signal);
+    }
+  }
+
+  #fault(cause: unknown, signal: AbortSignal): AgentFault {
+    if (cause instanceof AgentFault) return cause;
+    const error = ConnectError.from(cause);
+    const [code, why] = this.#meaning(error, signal);
+    return new AgentFault(code, why, { cause });
+  }
+
+  #meaning(error: ConnectError, signal: AbortSignal): [AgentFaultCode, string] {
+    if (signal.aborted) return ["timeout", "the NRI agent did not answer in time"];
+    switch (error.code) {
+      case Code.FailedPrecondition:
+        return [error.metadata.get("dracpu-code") === "protocol" ? "protocol" : "stale", error.rawMessage];
+      case Code.InvalidArgument:
+        return ["refused", `the NRI agent refuses: ${error.rawMessage}`];
+      case Code.DeadlineExceeded:
+        return ["timeout", "the NRI agent did not answer in time"];
+      default: {
+        const errno = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+        if (errno === "ENOENT" || errno === "ECONNREFUSED") return ["away", `the NRI agent is not running (${this.#path}: ${errno})`];
+        return ["away", `the NRI agent is away: ${error.rawMessage}`];
+      }
+    }
+  }
+}

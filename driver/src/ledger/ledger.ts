@@ -1,0 +1,96 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { OwnResult } from "../claims/decide.ts";
+
+/**
+ * A claim's life on this node:
+ *
+ * | from | event | to |
+ * |---|---|---|
+ * | (none) | Prepare decided | preparing |
+ * | preparing | CDI file written, agent says ENFORCED | prepared |
+ * | preparing | a step failed or timed out | preparing (the kubelet's next call goes on there) |
+ * | prepared | reboot (another boot id) | allocated: the CPUs stay with it, everything else about it is void |
+ * | allocated | Prepare | preparing |
+ * | any | Unprepare, or the API server says that the claim is gone | draining |
+ * | draining | agent says DRAINED; or reboot | gone |
+ *
+ * Prepare only goes forward: nothing but a release gives the CPUs back. `releasing` of the order of things is `draining` with its CDI
+ * file still there; a restart removes the file again.
+ */
+export type ClaimPhase = "allocated" | "preparing" | "prepared" | "draining";
+
+export interface Entry {
+  readonly claim: AllocationRecord["claim"];
+  readonly phase: ClaimPhase;
+  readonly consumers: AllocationRecord["consumers"];
+  readonly shares: AllocationRecord["shares"];
+  readonly idle: CpuSet;
+  readonly isolated: boolean;
+  /** What the kubelet is answered; empty where it is not known any more (rebuilt from CDI files). */
+  readonly results: readonly OwnResult[];
+  readonly operationId: string;
+}
+
+/** Which claim holds which CPUs. In memory; the checkpoint makes it durable. No CPU is ever in two entries. */
+export class Ledger {
+  readonly #entries = new Map<string, Entry>();
+
+  get(uid: string): Entry | undefined {
+    return this.#entries.get(uid);
+  }
+
+  entries(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** @throws Error where a CPU of it is another's: a defect, never to be papered over. */
+  put(entry: Entry): void {
+    const mine = cpusOf(entry);
+    for (const other of this.#entries.values()) {
+      if (other.claim.uid !== entry.claim.uid && cpusOf(other).overlaps(mine)) {
+        throw new Error(
+          `CPUs ${cpusOf(other).intersect(mine).toString()} of claim ${entry.claim.namespace}/${entry.claim.name} are held by claim ${other.claim.namespace}/${other.claim.name}`,
+        );
+      }
+    }
+    this.#entries.set(entry.claim.uid, entry);
+  }
+
+  remove(uid: string): void {
+    this.#entries.delete(uid);
+  }
+
+  held(): CpuSet {
+    return CpuSet.union(this.entries().map(cpusOf));
+  }
+
+  /** `a/claim (CPUs 2-3), b/other (CPUs 4, being released)`; who to look at when CPUs are short. */
+  holders(among: CpuSet): string {
+    return this.entries()
+      .filter((entry) => cpusOf(entry).overlaps(among))
+      .map((entry) => {
+        const leaving = entry.phase === "draining" ? ", being released" : "";
+        return `${entry.claim.namespace}/${entry.claim.name} (CPUs ${cpusOf(entry).toString()}${leaving})`;
+      })
+      .join(", ");
+  }
+}
+
+/** All CPUs that the claim keeps from others. */
+export function cpusOf(entry: Pick<Entry, "shares" | "idle">): CpuSet {
+  return CpuSet.union([...entry.shares.map((share) => share.cpus), entry.idle]);
+}
+
+/** The entry as the agent is told. */
+export function toAllocation(entry: Entry): AllocationRecord {
+  return {
+    claim: entry.claim,
+    state: entry.phase === "draining" ? "draining" : entry.phase === "prepared" ? "prepared" : "preparing",
+    consumers: entry.consumers,
+    shares: entry.shares,
+    idle: entry.idle,
+    isolated: entry.isolated,
+    operationId: entry.operationId,
+  };
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+import { ConnectError } from "@connectrpc/connect";
+import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
+import { createLog } from "@dracpu/shared-proto/observe/log.ts";
+import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
+import yargs from "yargs";
+import { hideBin } from "yargs/helpers";
+import { printState } from "./cli/state.ts";
+import { startDriver } from "./compose.ts";
+import { DRIVER_SETTINGS, driverSettings } from "./config/settings.ts";
+
+type Argv = Readonly<Record<string, unknown>>;
+
+async function run(argv: Argv): Promise<number> {
+  const values = resolveSettings(DRIVER_SETTINGS, argv, process.env);
+  const settings = driverSettings(values);
+  const log = createLog({ level: settings.logLevel, program: "dracpu" });
+  log.info("dracpu starts", { version: VERSION, node: process.version, pid: process.pid });
+  log.info("configuration in force", { configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared } });
+  const status = await runProgram((program) => startDriver(program, settings, log), log);
+  await log.flush(500);
+  return status;
+}
+
+async function state(argv: Argv): Promise<number> {
+  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+  console.log(await printState(settings.inspectSocket, argv["output"] === "json" ? "json" : "table"));
+  return 0;
+}
+
+async function call(argv: Argv): Promise<number> {
+  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+  const name = String(argv["method"]);
+  const found = findMethod(name);
+  if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
+  const sockets = { Inspect: settings.inspectSocket, Control: settings.agentSocket };
+  for await (const answer of callMethod(sockets, found, String(argv["json"] ?? ""))) console.log(JSON.stringify(answer, undefined, 2));
+  return 0;
+}
+
+async function main(): Promise<number> {
+  let status = 0;
+  const doing = (work: (argv: Argv) => Promise<number>) => async (argv: Argv) => {
+    status = await work(argv);
+  };
+  const flags = flagsOf(DRIVER_SETTINGS);
+  await yargs(hideBin(process.argv))
+    .scriptName("dracpu")
+    .usage("$0 <command>: gives pods exclusive CPUs through Dynamic Resource Allocation")
+    .command("run", "run the driver", (y) => y.options(flags), doing(run))
+    .command(
+      "state",
+      "show which CPUs claims and containers have on this node",
+      (y) => y.options({ ...flags, output: { alias: "o", choices: ["table", "json"], default: "table", describe: "for people or for machines" } }),
+      doing(state),
+    )
+    .command(
+      "call <method> [json]",
+      "call a method of the NRI agent on this node",
+      (y) => y.positional("method", { type: "string", describe: methodNames().join(", ") }).positional("json", { type: "string" }).options(flags),
+      doing(call),
+    )
+    .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
+    .version(false)
+    .demandCommand(1, "Name a command.")
+    .strict()
+    .exitProcess(false)
+    .fail((message, cause) => {
+      throw cause ?? new SettingsFault(message);
+    })
+    .parseAsync();
+  return status;
+}
+
+main().then(
+  (status) => process.exit(status),
+  (cause: unknown) => {
+    const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
+    console.error(`dracpu: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`);
+    process.exit(cause instanceof SettingsFault ? 2 : 1);
+  },
+);

@@ -1,0 +1,214 @@
+import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
+import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
+import { allocationInit, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
+import { Progress, type ClaimProgress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type { Allocation, NriSession } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { AgentFault, type AgentPort, type PrepareLog } from "./ports.ts";
+
+const CALL_MS = 5000;
+/** One Await is held by the agent at most this long; then the state is looked at anew. */
+const AWAIT_MS = 5000;
+
+export interface AgentLinkOptions {
+  readonly agent: AgentPort;
+  readonly ledger: Ledger;
+  readonly machine: () => MachineRecord;
+  readonly instance: string;
+  readonly log: PrepareLog;
+  /** Highest epoch ever used, from the checkpoint; and its durable change, before the first Replace with it. */
+  readonly epoch: { get(): bigint; set(epoch: bigint): Promise<void> };
+  onEvent(event: Event): void;
+  /** After each Hello: what the agent's own file holds. */
+  onAgentMemory(allocations: readonly Allocation[]): void;
+}
+
+/** What is known of the agent, for people and probes. */
+export interface LinkState {
+  readonly connected: boolean;
+  readonly why: string;
+  readonly agentVersion: string;
+  readonly nri: NriSession | undefined;
+}
+
+/**
+ * Keeps the agent's claims equal to the ledger. The ledger is the truth: whatever goes wrong on the way ends in Hello and Replace. One
+ * change is under way at a time; claims that change meanwhile share the next.
+ */
+export class AgentLink {
+  readonly #o: AgentLinkOptions;
+  readonly #sent = new Map<string, Entry>();
+  #epoch = 0n;
+  #revision = 0n;
+  #agentInstance = "";
+  #fresh = true;
+  #pushing: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #state: LinkState = { connected: false, why: "not connected yet", agentVersion: "", nri: undefined };
+
+  constructor(options: AgentLinkOptions) {
+    this.#o = options;
+  }
+
+  state(): LinkState {
+    return this.#state;
+  }
+
+  /** Follows the agent's events and comes back for ever. */
+  async run(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(100, 2000);
+    let said = "";
+    while (!signal.aborted) {
+      try {
+        this.#fresh = true;
+        await this.push(signal);
+        said = "";
+        backoff.reset();
+        this.#o.log.info("the NRI agent holds this node's claims", { version: this.#state.agentVersion, epoch: String(this.#epoch) });
+        await this.#follow(signal);
+      } catch (cause) {
+        const why = (cause as Error).message;
+        if (why !== said && !signal.aborted) this.#o.log.warn("no connection to the NRI agent; trying again", { cause: why });
+        said = why;
+        this.#state = { ...this.#state, connected: false, why };
+        await pause(backoff.nextMs(), signal);
+      }
+    }
+  }
+
+  /** Resolves when the agent holds a ledger at least as new as now. @throws AgentFault */
+  push(signal: AbortSignal): Promise<void> {
+    if (this.#pushing === undefined) {
+      this.#pushing = this.#push(signal).finally(() => {
+        this.#pushing = undefined;
+      });
+      return this.#pushing;
+    }
+    this.#next ??= this.#pushing
+      .catch(() => {
+        // Told to those who waited for that change; the next one is tried anew.
+      })
+      .then(() => {
+        this.#next = undefined;
+        return this.push(signal);
+      });
+    return this.#next;
+  }
+
+  /**
+   * How far a claim is, asked of the agent for at most `ms`, after it holds the ledger as of now.
+   * @throws AgentFault
+   */
+  async progress(uid: string, ms: number, signal: AbortSignal): Promise<ClaimProgress> {
+    await this.push(signal);
+    try {
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(ms + CALL_MS)]);
+      const answer = await this.#o.agent.await(
+        { epoch: this.#epoch, revision: this.#revision, claims: [uid], timeoutMs: Math.min(ms, AWAIT_MS) },
+        bounded,
+      );
+      if (answer.agentInstance !== this.#agentInstance) this.#fresh = true;
+      const found = answer.claims.find((claim) => claim.claimUid === uid);
+      if (found === undefined) throw new AgentFault("refused", "the NRI agent did not answer for the claim");
+      return found;
+    } catch (cause) {
+      if (cause instanceof AgentFault && cause.code === "stale") this.#fresh = true;
+      throw cause;
+    }
+  }
+
+  async #push(signal: AbortSignal): Promise<void> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
+    if (!this.#fresh) {
+      try {
+        await this.#apply(bounded);
+        return;
+      } catch (cause) {
+        if (!(cause instanceof AgentFault) || cause.code !== "stale") throw cause;
+      }
+    }
+    await this.#replace(bounded);
+  }
+
+  async #apply(signal: AbortSignal): Promise<void> {
+    const now = new Map(this.#o.ledger.entries().map((entry) => [entry.claim.uid, entry]));
+    const upserts = [...now.values()].filter((entry) => this.#sent.get(entry.claim.uid) !== entry);
+    const removals = [...this.#sent.keys()].filter((uid) => !now.has(uid));
+    if (upserts.length === 0 && removals.length === 0) return;
+    const revision = this.#revision + 1n;
+    await this.#o.agent.apply(
+      {
+        epoch: this.#epoch,
+        baseRevision: this.#revision,
+        revision,
+        upserts: upserts.map((entry) => allocationInit(toAllocation(entry))),
+        removals,
+        digest: digestOf([...now.values()].map(toAllocation)),
+      },
+      signal,
+    );
+    this.#accepted(now, revision);
+  }
+
+  async #replace(signal: AbortSignal): Promise<void> {
+    const hello = await this.#o.agent.hello(
+      { driverInstance: this.#o.instance, driverVersion: VERSION, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
+      signal,
+    );
+    if (hello.protocol === 0) {
+      throw new AgentFault(
+        "protocol",
+        `the NRI agent ${hello.agentVersion} speaks protocol ${hello.protocolMin} to ${hello.protocolMax} and this driver ${VERSION} speaks ${PROTOCOL_MIN} to ${PROTOCOL_MAX}; upgrade the older one`,
+      );
+    }
+    this.#o.onAgentMemory(hello.allocations);
+    const own = this.#o.epoch.get();
+    const epoch = this.#epoch >= hello.highestEpoch && this.#epoch > 0n ? this.#epoch : (own > hello.highestEpoch ? own : hello.highestEpoch) + 1n;
+    if (epoch !== this.#epoch) {
+      // Durable before it is used: a driver that starts after this one has to take a higher one.
+      await this.#o.epoch.set(epoch);
+      this.#epoch = epoch;
+      this.#revision = 0n;
+    }
+    const now = new Map(this.#o.ledger.entries().map((entry) => [entry.claim.uid, entry]));
+    const revision = this.#revision + 1n;
+    await this.#o.agent.replace(
+      {
+        epoch,
+        revision,
+        machine: machineToWire(this.#o.machine()),
+        allocations: [...now.values()].map((entry) => allocationInit(toAllocation(entry))),
+      },
+      signal,
+    );
+    this.#agentInstance = hello.agentInstance;
+    this.#fresh = false;
+    this.#state = { connected: true, why: "", agentVersion: hello.agentVersion, nri: hello.nri };
+    this.#accepted(now, revision);
+  }
+
+  #accepted(now: ReadonlyMap<string, Entry>, revision: bigint): void {
+    this.#revision = revision;
+    this.#sent.clear();
+    for (const [uid, entry] of now) this.#sent.set(uid, entry);
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    let seq = 0n;
+    for await (const { what } of this.#o.agent.watchEvents(seq, signal)) {
+      if (what.case === "event") {
+        seq = what.value.seq;
+        this.#o.onEvent(what.value);
+      } else if (what.case === "gap") this.#o.log.warn("events of the NRI agent were missed", { after: String(what.value.afterSeq) });
+    }
+    throw new AgentFault("away", "the NRI agent ended the stream of events");
+  }
+}
+
+export function isFinal(progress: ClaimProgress): boolean {
+  return progress.progress === Progress.ENFORCED || progress.progress === Progress.DRAINED || progress.progress === Progress.IMPOSSIBLE;
+}
