@@ -1,0 +1,56 @@
+/** A program set that is built from one pinned Go module in a folder beside this file. */
+export interface Product {
+  readonly name: string;
+  /** Package path by the name of the binary. */
+  readonly binaries: Readonly<Record<string, string>>;
+  readonly tags?: string;
+  readonly ldflags?: string;
+  readonly cgo?: boolean;
+}
+
+const KUBE = "1.36.3";
+const COMPONENT = "k8s.io/component-base/version";
+const CONTAINERD = "github.com/containerd/containerd/v2";
+const CNI = "github.com/containernetworking/plugins/plugins";
+
+const containerd = (name: string, version: string): Product => ({
+  name,
+  binaries: {
+    containerd: `${CONTAINERD}/cmd/containerd`,
+    "containerd-shim-runc-v2": `${CONTAINERD}/cmd/containerd-shim-runc-v2`,
+    ctr: `${CONTAINERD}/cmd/ctr`,
+  },
+  tags: "no_btrfs no_devmapper no_zfs no_aufs",
+  ldflags: `-X ${CONTAINERD}/version.Version=${version}`,
+});
+
+/** Versions are those of each folder's go.mod; what a binary says of itself has to be given when it is linked. */
+export const PRODUCTS: readonly Product[] = [
+  containerd("containerd", "2.4.2"),
+  // NRI 0.8: no CDI ids, no unsolicited updates, StateChange instead of calls of their own.
+  containerd("containerd-2.1", "2.1.9"),
+  {
+    name: "runc",
+    binaries: { runc: "github.com/opencontainers/runc" },
+    // The kubelet's pods ask for the RuntimeDefault seccomp profile.
+    tags: "seccomp",
+    ldflags: "-X main.version=1.4.3",
+    cgo: true,
+  },
+  { name: "cni", binaries: { bridge: `${CNI}/main/bridge`, loopback: `${CNI}/main/loopback`, "host-local": `${CNI}/ipam/host-local` } },
+  { name: "etcd", binaries: { etcd: "." } },
+  {
+    name: "kube",
+    binaries: Object.fromEntries(
+      ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((name) => [name, `k8s.io/kubernetes/cmd/${name}`]),
+    ),
+    ldflags: [
+      `-X ${COMPONENT}.gitVersion=v${KUBE}`,
+      `-X ${COMPONENT}.gitMajor=1`,
+      `-X ${COMPONENT}.gitMinor=36`,
+      `-X ${COMPONENT}.gitTreeState=clean`,
+      `-X ${COMPONENT}.gitCommit=0000000`,
+      `-X ${COMPONENT}.buildDate=2026-01-01T00:00:00Z`,
+    ].join(" "),
+  },
+];
