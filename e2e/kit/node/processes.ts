@@ -8,6 +8,7 @@ export interface Daemon {
   readonly pid: number;
   readonly log: string;
   readonly exited: Promise<number | null>;
+  isAlive(): boolean;
   signal(name: NodeJS.Signals): void;
   /** TERM, and KILL after `ms`. */
   stop(ms?: number): Promise<void>;
@@ -40,6 +41,7 @@ export function startDaemon(
     pid,
     log,
     exited,
+    isAlive: () => alive && pid > 0,
     signal: (signal) => {
       if (alive && pid > 0) process.kill(pid, signal);
     },

@@ -33,6 +33,7 @@ export function newRecord(pod: PodSandbox, container: Container): ContainerRecor
     partition: "none",
     partitionText: "",
     problem: path.kind === "bad" ? `Cannot find its cgroup: ${path.why}` : "",
+    confined: "",
     stopping: false,
   };
 }

@@ -28,8 +28,8 @@ export function classify(
       return record;
     case "forged":
     case "malformed":
-      record.problem = `Confined to the shared pool: it carries ${reading.variable}, but ${reading.because}`;
-      parts.say.problem(record.problem, record.ref);
+      record.confined = `Confined to the shared pool: it carries ${reading.variable}, but ${reading.because}`;
+      parts.say.problem(record.confined, record.ref);
       return record;
     case "claims":
       break;
@@ -48,12 +48,12 @@ export function assignRole(node: NodeKnowledge, record: ContainerRecord): void {
     const reserved = claim?.consumers.some((consumer) => consumer.uid === record.ref.podUid) === true;
     return claim !== undefined && (reserved || record.marked.includes(use.claimUid));
   });
-  record.problem = "";
+  record.confined = "";
   if (known && node.claimMask(record) !== undefined) record.role = "claim";
   else if (record.uses.some((use) => record.marked.includes(use.claimUid))) record.role = "unknown-claim";
   else record.role = "shared";
   if (record.role !== "claim" && node.truth === "confirmed") {
-    record.problem = "Confined to the shared pool: it names a claim that is not prepared for its pod on this node";
+    record.confined = "Confined to the shared pool: it names a claim that is not prepared for its pod on this node";
   }
 }
 

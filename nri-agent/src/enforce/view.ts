@@ -170,6 +170,6 @@ function containerMessage(container: ContainerRecord): Container {
     },
     partition: container.partitionText,
     cgroup: container.cgroup ?? "",
-    problem: container.problem,
+    problem: [container.confined, container.problem].filter((text) => text !== "").join("; "),
   });
 }

@@ -73,7 +73,10 @@ export interface ContainerRecord {
   /** Which cgroup is this container's partition: its own, its pod's, or none. */
   partition: "none" | "own" | "pod";
   partitionText: string;
+  /** Why its mask is not what it should be; empty where it is. */
   problem: string;
+  /** Why it is confined although it shows a claim; empty for all others. */
+  confined: string;
   /** StopContainer came: its grace runs or it is dead. A reconnect to the runtime would wait for it. */
   stopping: boolean;
 }

@@ -1,0 +1,18 @@
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+
+// The suite of the real node. `--full` adds what takes minutes, such as the kubelet's default retry interval.
+if (process.getuid?.() !== 0) {
+  console.error("npm run test:node needs root: it makes namespaces and cgroups, and runs a kubelet");
+  process.exit(1);
+}
+const full = process.argv.includes("--full");
+const root = join(import.meta.dirname, "..", "..");
+const files = globSync("e2e/node/*.test.ts", { cwd: root }).sort();
+const mocha = spawnSync(process.execPath, [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files], {
+  cwd: root,
+  stdio: "inherit",
+  env: { ...process.env, ...(full ? { DRACPU_FULL: "1" } : {}) },
+});
+process.exit(mocha.status ?? 1);
