@@ -19,7 +19,10 @@ export interface NodeOptions {
 /** What stops an earlier node that a crash left behind, too. */
 const running = new Set<RealNode>();
 process.on("exit", () => {
-  for (const node of running) node.killAll();
+  for (const node of running) {
+    node.killAll();
+    rmSync(node.dir, { recursive: true, force: true });
+  }
 });
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
 
@@ -172,6 +175,8 @@ export class RealNode {
           else reject(new Error(`${program.split("/").pop() ?? ""} ${args.join(" ").slice(0, 200)}: ${stderr.trim().slice(0, 2000) || cause.message}`));
         },
       );
+      // A program that does not read its input may be gone before it is written.
+      child.stdin?.on("error", () => {});
       child.stdin?.end(stdin);
     });
   }

@@ -53,10 +53,15 @@ export class MaskMover {
     this.#onMoved = parts.onMoved;
   }
 
-  /** Computes every wanted mask anew, from memory, and sees to it that the kernel follows. */
-  refresh(): void {
+  /** Computes every wanted mask anew, from memory. */
+  compute(): void {
     const pool = this.#node.pool();
     for (const container of this.#node.containers.values()) container.wanted = this.#node.wantedMask(container, pool);
+  }
+
+  /** Computes, and sees to it that the kernel follows. */
+  refresh(): void {
+    this.compute();
     this.kick();
   }
 

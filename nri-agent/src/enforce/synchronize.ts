@@ -97,8 +97,9 @@ export async function synchronize(
   }
   node.synchronized = true;
   if (node.levers.force === "kernel") adoptPartitions(parts);
-  mover.refresh();
+  mover.compute();
   repairAll(parts);
+  mover.kick();
   parts.reaper.expect();
   parts.say.session(`The NRI session is synchronized: ${listed.size} containers`);
   parts.changed();
