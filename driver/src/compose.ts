@@ -24,7 +24,14 @@ import { cpusOf, Ledger } from "./ledger/ledger.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
 import { Preparer } from "./prepare/preparer.ts";
 import { PerKey, Shortage } from "./prepare/queue.ts";
-import { adopt, collectGone, finishPreparing, keepCdiFiles, refreshConsumers, type RecoveryParts } from "./prepare/recovery.ts";
+import {
+  adopt,
+  collectGone,
+  finishPreparing,
+  keepCdiFiles,
+  refreshConsumers,
+  type RecoveryParts,
+} from "./prepare/recovery.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { planDevices } from "./slices/plan.ts";
@@ -47,7 +54,11 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const unlock = await holdLock(
     settings.stateDir,
     `dracpu ${VERSION}, pid ${process.pid}`,
-    (holder) => log.warn("another driver holds the state directory; waiting until it ends", { holder, directory: settings.stateDir }),
+    (holder) =>
+      log.warn("another driver holds the state directory; waiting until it ends", {
+        holder,
+        directory: settings.stateDir,
+      }),
     signal,
   );
   if (unlock === undefined) return;
@@ -136,7 +147,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     if (event.reason !== "RESERVATION_UNKNOWN") return;
     for (const claim of event.claims) {
       refreshConsumers(recovery, claim.uid, signal).catch((cause: unknown) =>
-        log.warn("a claim's reservation could not be read again", { claimUID: claim.uid, cause: (cause as Error).message }),
+        log.warn("a claim's reservation could not be read again", {
+          claimUID: claim.uid,
+          cause: (cause as Error).message,
+        }),
       );
     }
   };
@@ -157,7 +171,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     onUnprepared: (result) => metrics.unprepared(result),
     now: () => performance.now(),
   });
-  const publisher = new Publisher({ api, driver: DRIVER_NAME, nodeName: settings.nodeName, devices: () => plan.devices, log });
+  const publisher = new Publisher({
+    api,
+    driver: DRIVER_NAME,
+    nodeName: settings.nodeName,
+    devices: () => plan.devices,
+    log,
+  });
   const kubelet = new Kubelet({
     rootDir: settings.kubeletRootDir,
     driver: DRIVER_NAME,
@@ -171,7 +191,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     return found.filter((one) => one !== "");
   };
 
-  for (const entry of ledger.entries()) if (!cpusOf(entry).isSubsetOf(machine.online)) log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
+  for (const entry of ledger.entries())
+    if (!cpusOf(entry).isSubsetOf(machine.online))
+      log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
   releaser.start(signal);
   program.supervise(link.run(signal));
   await kubelet.start();
@@ -185,7 +207,11 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
         "/readyz": probe(problems),
-        "/metrics": async () => ({ status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+        "/metrics": async () => ({
+          status: 200,
+          type: metrics.registry.contentType,
+          body: await metrics.registry.metrics(),
+        }),
       }),
     );
   }

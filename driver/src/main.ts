@@ -18,7 +18,9 @@ async function run(argv: Argv): Promise<number> {
   const settings = driverSettings(values);
   const log = createLog({ level: settings.logLevel, program: "dracpu" });
   log.info("dracpu starts", { version: VERSION, node: process.version, pid: process.pid });
-  log.info("configuration in force", { configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared } });
+  log.info("configuration in force", {
+    configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared },
+  });
   const status = await runProgram((program) => startDriver(program, settings, log), log);
   await log.flush(500);
   return status;
@@ -36,7 +38,8 @@ async function call(argv: Argv): Promise<number> {
   const found = findMethod(name);
   if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
   const sockets = { Inspect: settings.inspectSocket, Control: settings.agentSocket };
-  for await (const answer of callMethod(sockets, found, String(argv["json"] ?? ""))) console.log(JSON.stringify(answer, undefined, 2));
+  for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
+    console.log(JSON.stringify(answer, undefined, 2));
   return 0;
 }
 
@@ -53,13 +56,21 @@ async function main(): Promise<number> {
     .command(
       "state",
       "show which CPUs claims and containers have on this node",
-      (y) => y.options({ ...flags, output: { alias: "o", choices: ["table", "json"], default: "table", describe: "for people or for machines" } }),
+      (y) =>
+        y.options({
+          ...flags,
+          output: { alias: "o", choices: ["table", "json"], default: "table", describe: "for people or for machines" },
+        }),
       doing(state),
     )
     .command(
       "call <method> [json]",
       "call a method of the NRI agent on this node",
-      (y) => y.positional("method", { type: "string", describe: methodNames().join(", ") }).positional("json", { type: "string" }).options(flags),
+      (y) =>
+        y
+          .positional("method", { type: "string", describe: methodNames().join(", ") })
+          .positional("json", { type: "string" })
+          .options(flags),
       doing(call),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
@@ -78,7 +89,9 @@ main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
     const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
-    console.error(`dracpu: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`);
+    console.error(
+      `dracpu: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`,
+    );
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

@@ -9,13 +9,16 @@ const HERE = import.meta.dirname;
 
 /** Outside the tree; survives clones. */
 export function cacheDir(): string {
-  return process.env["DRACPU_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "dra-driver-cpu");
+  return (
+    process.env["DRACPU_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "dra-driver-cpu")
+  );
 }
 
 /** Path of a built binary. @throws Error with what to do where it was not built yet. */
 export function binary(product: string, name: string): string {
   const path = join(productDir(find(product)), name);
-  if (!existsSync(path)) throw new Error(`${name} of ${product} is not built yet; run: node e2e/build/build.ts ${product}`);
+  if (!existsSync(path))
+    throw new Error(`${name} of ${product} is not built yet; run: node e2e/build/build.ts ${product}`);
   return path;
 }
 
@@ -29,7 +32,8 @@ export function productDir(product: Product): string {
 
 function find(name: string): Product {
   const product = PRODUCTS.find((one) => one.name === name);
-  if (product === undefined) throw new Error(`There is no product ${name}; there are ${PRODUCTS.map((one) => one.name).join(", ")}`);
+  if (product === undefined)
+    throw new Error(`There is no product ${name}; there are ${PRODUCTS.map((one) => one.name).join(", ")}`);
   return product;
 }
 
@@ -42,7 +46,12 @@ function goVersion(): string {
 function go(product: Product, args: readonly string[]): void {
   const result = spawnSync("go", args, {
     cwd: join(HERE, product.name),
-    env: { ...process.env, GOFLAGS: "-mod=readonly -buildvcs=false", CGO_ENABLED: product.cgo === true ? "1" : "0", GOWORK: "off" },
+    env: {
+      ...process.env,
+      GOFLAGS: "-mod=readonly -buildvcs=false",
+      CGO_ENABLED: product.cgo === true ? "1" : "0",
+      GOWORK: "off",
+    },
     stdio: ["ignore", "inherit", "inherit"],
   });
   if (result.status !== 0) throw new Error(`go ${args[0] ?? ""} of ${product.name} failed`);
@@ -58,7 +67,16 @@ function build(product: Product): void {
   try {
     for (const [name, path] of Object.entries(product.binaries)) {
       const tags = product.tags === undefined ? [] : ["-tags", product.tags];
-      go(product, ["build", "-trimpath", ...tags, "-ldflags", `-s -w ${product.ldflags ?? ""}`.trim(), "-o", join(temporary, name), path]);
+      go(product, [
+        "build",
+        "-trimpath",
+        ...tags,
+        "-ldflags",
+        `-s -w ${product.ldflags ?? ""}`.trim(),
+        "-o",
+        join(temporary, name),
+        path,
+      ]);
     }
     renameSync(temporary, target);
   } catch (cause) {

@@ -37,12 +37,22 @@ export const PRODUCTS: readonly Product[] = [
     ldflags: "-X main.version=1.4.3",
     cgo: true,
   },
-  { name: "cni", binaries: { bridge: `${CNI}/main/bridge`, loopback: `${CNI}/main/loopback`, "host-local": `${CNI}/ipam/host-local` } },
+  {
+    name: "cni",
+    binaries: {
+      bridge: `${CNI}/main/bridge`,
+      loopback: `${CNI}/main/loopback`,
+      "host-local": `${CNI}/ipam/host-local`,
+    },
+  },
   { name: "etcd", binaries: { etcd: "." } },
   {
     name: "kube",
     binaries: Object.fromEntries(
-      ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((name) => [name, `k8s.io/kubernetes/cmd/${name}`]),
+      ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((name) => [
+        name,
+        `k8s.io/kubernetes/cmd/${name}`,
+      ]),
     ),
     ldflags: [
       `-X ${COMPONENT}.gitVersion=v${KUBE}`,

@@ -7,7 +7,7 @@ export default class Tally extends reporters.Spec {
     super(runner, options);
     runner.once("end", () => {
       const file = process.env["DRACPU_TALLY"];
-      const { passes = 0, failures = 0, pending = 0 } = this.stats;
+      const { passes, failures, pending } = this.stats;
       if (file !== undefined && file !== "") appendFileSync(file, `${JSON.stringify({ passes, failures, pending })}\n`);
     });
   }

@@ -72,19 +72,31 @@ describe("a real node, while one of the two is away", function () {
     await world.createPod({ name: "shared-5" });
     await world.running("claimed-5");
     await world.running("shared-5");
-    const masks = async (): Promise<string[]> => Promise.all(["claimed-5", "shared-5"].map((pod) => world.cgroupFile(pod, "cpuset", "cpuset.cpus")));
+    const masks = async (): Promise<string[]> =>
+      Promise.all(["claimed-5", "shared-5"].map((pod) => world.cgroupFile(pod, "cpuset", "cpuset.cpus")));
     expect(await masks()).to.deep.equal(["1", "0"]);
     const claimedMask = await world.cgroupFile("claimed-5", "cpuset", "cpuset.cpus");
     expect(claimedMask).to.equal("1");
     const pid = await world.firstPid("shared-5");
-    const allowed = async (): Promise<string> => /Cpus_allowed_list:\s*(\S+)/.exec(await node.run("cat", [`/proc/${pid}/status`]))?.[1] ?? "";
+    const allowed = async (): Promise<string> =>
+      /Cpus_allowed_list:\s*(\S+)/.exec(await node.run("cat", [`/proc/${pid}/status`]))?.[1] ?? "";
     pair.driver?.signal("SIGKILL");
     await pair.driver?.exited;
     expect(await allowed()).to.equal("0");
     await node.daemon("kube-apiserver").stop();
     pair.startDriver();
-    await until("the driver has registered", async () => (await pair.probe(8080, "readyz")).includes("ResourceSlices") || (await pair.probe(8080, "readyz")).includes("published"), 20_000, 200);
-    await until("the agent is confirmed by the new driver", async () => (await pair.state<{ truth: string; held: { epoch: string } }>()).truth === "TRUTH_CONFIRMED");
+    await until(
+      "the driver has registered",
+      async () =>
+        (await pair.probe(8080, "readyz")).includes("ResourceSlices") ||
+        (await pair.probe(8080, "readyz")).includes("published"),
+      20_000,
+      200,
+    );
+    await until(
+      "the agent is confirmed by the new driver",
+      async () => (await pair.state<{ truth: string; held: { epoch: string } }>()).truth === "TRUTH_CONFIRMED",
+    );
     expect(await allowed()).to.equal("0");
     const { pool } = await pair.state<{ pool: { held: string; shared: string } }>();
     expect(pool).to.deep.include({ held: "1", shared: "0" });
@@ -113,7 +125,11 @@ describe("a real node, while one of the two is away", function () {
     await world.running("intruder-6", 60_000);
     expect((await world.seen("intruder-6")).exec).to.equal("0-1");
     pair.startAgent();
-    await until("the intruder is off the claim's CPU", async () => (await world.seen("intruder-6")).exec === "0", 20_000);
+    await until(
+      "the intruder is off the claim's CPU",
+      async () => (await world.seen("intruder-6")).exec === "0",
+      20_000,
+    );
     pair.startDriver();
     await pair.ready();
     expect((await world.seen("claimed-6")).exec).to.equal("1");

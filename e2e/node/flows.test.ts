@@ -19,7 +19,11 @@ describe("a real node", function () {
     await world.createPod({ name: "before" });
     await world.running("before");
     expect((await world.seen("before")).first).to.equal("0-1");
-    await world.createPod({ name: "claimed", template: "one", containers: [{ claims: [{ name: "cpus" }], limits: { cpu: "500m" } }] });
+    await world.createPod({
+      name: "claimed",
+      template: "one",
+      containers: [{ claims: [{ name: "cpus" }], limits: { cpu: "500m" } }],
+    });
     await world.running("claimed");
     expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1" });
     expect((await world.seen("before")).exec).to.equal("0");
@@ -28,7 +32,9 @@ describe("a real node", function () {
     expect(await world.seen("after")).to.deep.equal({ exec: "0", first: "0" });
     expect(await world.cgroupFile("claimed", "cpuset", "cpuset.cpus")).to.equal("1");
     expect(await world.cgroupFile("before", "cpuset", "cpuset.cpus")).to.equal("0");
-    expect(await world.cgroupFile("claimed", "cpu", "cpu.cfs_quota_us"), "CFS quota of the claim's container").to.equal("-1");
+    expect(await world.cgroupFile("claimed", "cpu", "cpu.cfs_quota_us"), "CFS quota of the claim's container").to.equal(
+      "-1",
+    );
     const environment = await world.environment("claimed");
     const { items } = await node.json<{ items: { metadata: { uid: string } }[] }>("get", "resourceclaims");
     expect(environment).to.include(`DRA_CPUSET_${items[0]?.metadata.uid ?? ""}=1`);
@@ -45,7 +51,12 @@ describe("a real node", function () {
     expect((await world.seen("stays")).exec).to.equal("0");
     await world.remove("claimed");
     const began = Date.now();
-    await until("the CPU is back", async () => (await world.cgroupFile("stays", "cpuset", "cpuset.cpus")) === "0-1", 3000, 20);
+    await until(
+      "the CPU is back",
+      async () => (await world.cgroupFile("stays", "cpuset", "cpuset.cpus")) === "0-1",
+      3000,
+      20,
+    );
     console.log(`      back after ${Date.now() - began} ms`);
   });
 
@@ -53,7 +64,12 @@ describe("a real node", function () {
     await world.createPod({ name: "claimed", template: "one" });
     await world.running("claimed");
     process.kill(await world.firstPid("claimed"), "SIGKILL");
-    await until("it is restarted", async () => (await node.kubectl("get", "pod", "claimed", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")) === "1");
+    await until(
+      "it is restarted",
+      async () =>
+        (await node.kubectl("get", "pod", "claimed", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")) ===
+        "1",
+    );
     await world.running("claimed");
     expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1" });
   });
@@ -66,13 +82,18 @@ describe("a real node", function () {
       await world.createPod({ name: "forger", containers: [{ env: [{ name, value }] }] });
       const text = await world.event("forger", name);
       expect(text).to.include("default/forger").and.include(why);
-      expect(await node.kubectl("get", "pod", "forger", "-o", "jsonpath={.status.containerStatuses[0].started}")).to.equal("false");
+      expect(
+        await node.kubectl("get", "pod", "forger", "-o", "jsonpath={.status.containerStatuses[0].started}"),
+      ).to.equal("false");
     });
   }
 
   it("confines and reports a forged variable that it finds running", async () => {
     await pair.agent?.stop();
-    await world.createPod({ name: "forger", containers: [{ env: [{ name: "DRA_CPUSET_11111111-2222-3333-4444-555555555555", value: "1" }] }] });
+    await world.createPod({
+      name: "forger",
+      containers: [{ env: [{ name: "DRA_CPUSET_11111111-2222-3333-4444-555555555555", value: "1" }] }],
+    });
     await world.running("forger");
     pair.startAgent();
     await pair.ready();
@@ -145,7 +166,10 @@ describe("a real node", function () {
     pair.startDriver("--keep-shared", "0");
     await pair.ready();
     const capacity = async (): Promise<unknown> => {
-      const { items } = await node.json<{ items: { spec: { devices: { capacity: unknown }[] } }[] }>("get", "resourceslices");
+      const { items } = await node.json<{ items: { spec: { devices: { capacity: unknown }[] } }[] }>(
+        "get",
+        "resourceslices",
+      );
       return items[0]?.spec.devices[0]?.capacity;
     };
     expect(await capacity()).to.deep.equal({
@@ -154,7 +178,9 @@ describe("a real node", function () {
     await pair.driver?.stop();
     pair.startDriver();
     await pair.ready();
-    expect(await capacity()).to.deep.equal({ "dra.cpu/cpu": { value: "1", requestPolicy: { default: "1", validValues: ["1"] } } });
+    expect(await capacity()).to.deep.equal({
+      "dra.cpu/cpu": { value: "1", requestPolicy: { default: "1", validValues: ["1"] } },
+    });
   });
 
   it("publishes again when the slices are deleted, and writes a CDI file again that vanished", async () => {
@@ -169,7 +195,12 @@ describe("a real node", function () {
     rmSync(file);
     await until("the CDI file is back", async () => (await import("node:fs")).existsSync(file), 10_000);
     process.kill(await world.firstPid("claimed"), "SIGKILL");
-    await until("it is restarted", async () => (await node.kubectl("get", "pod", "claimed", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")) === "1");
+    await until(
+      "it is restarted",
+      async () =>
+        (await node.kubectl("get", "pod", "claimed", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")) ===
+        "1",
+    );
     await world.running("claimed");
     expect((await world.seen("claimed")).first).to.equal("1");
   });

@@ -10,9 +10,13 @@ if (process.getuid?.() !== 0) {
 const full = process.argv.includes("--full");
 const root = join(import.meta.dirname, "..", "..");
 const files = globSync("e2e/node/*.test.ts", { cwd: root }).sort();
-const mocha = spawnSync(process.execPath, [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files], {
-  cwd: root,
-  stdio: "inherit",
-  env: { ...process.env, ...(full ? { DRACPU_FULL: "1" } : {}) },
-});
+const mocha = spawnSync(
+  process.execPath,
+  [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files],
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...(full ? { DRACPU_FULL: "1" } : {}) },
+  },
+);
 process.exit(mocha.status ?? 1);

@@ -66,7 +66,10 @@ export class World {
         ? {}
         : {
             resourceClaims: [
-              { name: "cpus", ...(spec.template === undefined ? { resourceClaimName: claim } : { resourceClaimTemplateName: claim }) },
+              {
+                name: "cpus",
+                ...(spec.template === undefined ? { resourceClaimName: claim } : { resourceClaimTemplateName: claim }),
+              },
             ],
           };
     const containers = spec.containers ?? [claim === undefined ? {} : { claims: [{ name: "cpus" }] }];
@@ -94,14 +97,28 @@ export class World {
   }
 
   async running(name: string, ms = 30_000): Promise<void> {
-    await until(`pod ${name} runs`, async () => {
-      const text = await this.node.kubectl("get", "pod", name, "-o", "jsonpath={.status.containerStatuses[*].ready}");
-      return text !== "" && text.split(" ").every((one) => one === "true");
-    }, ms, 100);
+    await until(
+      `pod ${name} runs`,
+      async () => {
+        const text = await this.node.kubectl("get", "pod", name, "-o", "jsonpath={.status.containerStatuses[*].ready}");
+        return text !== "" && text.split(" ").every((one) => one === "true");
+      },
+      ms,
+      100,
+    );
   }
 
   async seen(pod: string, container = "c0"): Promise<Seen> {
-    const exec = await this.node.kubectl("exec", pod, "-c", container, "--", "grep", "Cpus_allowed_list", "/proc/self/status");
+    const exec = await this.node.kubectl(
+      "exec",
+      pod,
+      "-c",
+      container,
+      "--",
+      "grep",
+      "Cpus_allowed_list",
+      "/proc/self/status",
+    );
     const log = await this.node.kubectl("logs", pod, "-c", container);
     return { exec: list(exec), first: list(log) };
   }
@@ -120,7 +137,10 @@ export class World {
     }>("get", "pod", pod);
     const qos = found.status.qosClass === "Guaranteed" ? "" : `/${found.status.qosClass.toLowerCase()}`;
     const id = found.status.containerStatuses[0]?.containerID.replace("containerd://", "") ?? "";
-    return readFileSync(join("/sys/fs/cgroup", controller, `kubepods${qos}/pod${found.metadata.uid}/${id}`, file), "utf8").trim();
+    return readFileSync(
+      join("/sys/fs/cgroup", controller, `kubepods${qos}/pod${found.metadata.uid}/${id}`, file),
+      "utf8",
+    ).trim();
   }
 
   async firstPid(pod: string): Promise<number> {
@@ -129,12 +149,20 @@ export class World {
 
   /** Messages of a pod's Events. */
   async events(pod: string): Promise<string[]> {
-    const found = await this.node.json<{ items: { involvedObject: { name: string }; message: string }[] }>("get", "events");
+    const found = await this.node.json<{ items: { involvedObject: { name: string }; message: string }[] }>(
+      "get",
+      "events",
+    );
     return found.items.filter((one) => one.involvedObject.name === pod).map((one) => one.message);
   }
 
   async event(pod: string, contains: string, ms = 60_000): Promise<string> {
-    return until(`an Event of pod ${pod} that says ${JSON.stringify(contains)}`, async () => (await this.events(pod)).find((text) => text.includes(contains)), ms, 200);
+    return until(
+      `an Event of pod ${pod} that says ${JSON.stringify(contains)}`,
+      async () => (await this.events(pod)).find((text) => text.includes(contains)),
+      ms,
+      200,
+    );
   }
 
   async remove(...pods: string[]): Promise<void> {
@@ -143,7 +171,11 @@ export class World {
 
   async removeAll(): Promise<void> {
     await this.node.kubectl("delete", "pods", "--all", "--wait=true", "--timeout=60s");
-    await until("no CPU is held", async () => ((await this.pair.state<{ pool?: { held?: string } }>()).pool?.held ?? "") === "", 20_000);
+    await until(
+      "no CPU is held",
+      async () => ((await this.pair.state<{ pool?: { held?: string } }>()).pool?.held ?? "") === "",
+      20_000,
+    );
   }
 
   /** Waits for a line of the driver's log after which nothing of the container was created yet. */
@@ -174,7 +206,9 @@ export function claim(name: string, cpus: string): object {
 function claimSpec(cpus: string): object {
   return {
     devices: {
-      requests: [{ name: "cpus", exactly: { deviceClassName: "dra.cpu", capacity: { requests: { "dra.cpu/cpu": cpus } } } }],
+      requests: [
+        { name: "cpus", exactly: { deviceClassName: "dra.cpu", capacity: { requests: { "dra.cpu/cpu": cpus } } } },
+      ],
     },
   };
 }

@@ -11,7 +11,12 @@ const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts"
 const FULL = process.env["DRACPU_FULL"] !== undefined;
 
 // The machine's own cgroups decide: on v1 the levers are file and runtime. Kernel and v2 are shown in the guest.
-for (const [version, lever] of [["2.4", "file"], ["2.4", "runtime"], ["2.1", "file"], ["2.1", "runtime"]] as const) {
+for (const [version, lever] of [
+  ["2.4", "file"],
+  ["2.4", "runtime"],
+  ["2.1", "file"],
+  ["2.1", "runtime"],
+] as const) {
   describe(`containerd ${version}, ${lever} lever`, function () {
     this.timeout(120_000);
     const runtime = new Containerd(version);
@@ -35,7 +40,13 @@ for (const [version, lever] of [["2.4", "file"], ["2.4", "runtime"], ["2.1", "fi
       await runtime.stop();
     });
     afterEach(async function () {
-      if (this.currentTest?.state === "failed") console.log(readFileSync(agent.daemon?.log ?? "", "utf8").split("\n").slice(-15).join("\n"));
+      if (this.currentTest?.state === "failed")
+        console.log(
+          readFileSync(agent.daemon?.log ?? "", "utf8")
+            .split("\n")
+            .slice(-15)
+            .join("\n"),
+        );
       await runtime.pods.removeAll();
       for (const uid of claims) await release(uid);
     });
@@ -122,7 +133,10 @@ for (const [version, lever] of [["2.4", "file"], ["2.4", "runtime"], ["2.1", "fi
       const x1 = await claimed("1");
       await until("the shared container is off", () => s1.allowed() === "0", 5000);
       await runtime.pods.cri.call("updateContainerResources", { containerId: s1.id, linux: { cpusetCpus: "0-1" } });
-      await runtime.pods.cri.call("updateContainerResources", { containerId: x1.id, linux: { cpusetCpus: "0", cpuQuota: 20_000n, cpuPeriod: 100_000n } });
+      await runtime.pods.cri.call("updateContainerResources", {
+        containerId: x1.id,
+        linux: { cpusetCpus: "0", cpuQuota: 20_000n, cpuPeriod: 100_000n },
+      });
       await until("both have their masks", () => s1.allowed() === "0" && x1.allowed() === "1", 5000);
       expect(readFileSync(`/sys/fs/cgroup/cpu${x1.cgroup}/cpu.cfs_quota_us`, "utf8").trim()).to.equal("-1");
     });
@@ -151,7 +165,9 @@ for (const [version, lever] of [["2.4", "file"], ["2.4", "runtime"], ["2.1", "fi
 
     it("waits for a termination grace when it connects, and says so", async () => {
       const pod = await runtime.pods.pod("stubborn");
-      const s1 = await runtime.pods.run(pod, "s1", { command: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"] });
+      const s1 = await runtime.pods.run(pod, "s1", {
+        command: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+      });
       await agent.daemon?.stop();
       const stopped = runtime.pods.cri.call("stopContainer", { containerId: s1.id, timeout: 5n });
       await new Promise((resolve) => setTimeout(resolve, 300));
@@ -167,7 +183,11 @@ for (const [version, lever] of [["2.4", "file"], ["2.4", "runtime"], ["2.1", "fi
       const first = agent.daemon;
       agent.start();
       const second = agent.daemon;
-      await until("the second one waits", () => readFileSync(second?.log ?? "", "utf8").includes("another agent holds the state directory"), 10_000);
+      await until(
+        "the second one waits",
+        () => readFileSync(second?.log ?? "", "utf8").includes("another agent holds the state directory"),
+        10_000,
+      );
       expect(readFileSync(second?.log ?? "", "utf8")).to.include(`pid ${first?.pid ?? 0}`);
       first?.signal("SIGKILL");
       await first?.exited;

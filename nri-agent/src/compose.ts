@@ -41,7 +41,11 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
   const unlock = await holdLock(
     settings.stateDir,
     `dracpu-agent ${VERSION}, pid ${process.pid}`,
-    (holder) => log.warn("another agent holds the state directory; waiting until it ends", { holder, directory: settings.stateDir }),
+    (holder) =>
+      log.warn("another agent holds the state directory; waiting until it ends", {
+        holder,
+        directory: settings.stateDir,
+      }),
     signal,
   );
   if (unlock === undefined) return;
@@ -52,9 +56,19 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
 
   const hierarchy = findCpuset(settings.cgroupRoot);
   const levers = findLevers(hierarchy, settings.lever);
-  log.info("found how to keep CPUs exclusive here", { cgroup: `v${hierarchy.version}`, lever: levers.force, masks: levers.masks, why: levers.why });
+  log.info("found how to keep CPUs exclusive here", {
+    cgroup: `v${hierarchy.version}`,
+    lever: levers.force,
+    masks: levers.masks,
+    why: levers.why,
+  });
 
-  const metrics = new AgentMetrics(VERSION, () => runtime.report(), () => poolSize("shared"), () => poolSize("held"));
+  const metrics = new AgentMetrics(
+    VERSION,
+    () => runtime.report(),
+    () => poolSize("shared"),
+    () => poolSize("held"),
+  );
   const ring = new Ring<Event>(EVENTS_KEPT);
   const events: EventRing = {
     get lastSeq() {
@@ -128,7 +142,8 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
 
   const loaded = await file.load();
   if (loaded.kind === "memory") enforcer.restore(loaded.memory);
-  if (loaded.kind === "damaged") log.error("the agent's own file is damaged and was set aside", { file: loaded.aside, cause: loaded.why });
+  if (loaded.kind === "damaged")
+    log.error("the agent's own file is damaged and was set aside", { file: loaded.aside, cause: loaded.why });
 
   enforcer.start();
   program.onStop(() => enforcer.stop());
@@ -151,7 +166,11 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
         "/readyz": probe(() => enforcer.problems()),
-        "/metrics": async () => ({ status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }),
+        "/metrics": async () => ({
+          status: 200,
+          type: metrics.registry.contentType,
+          body: await metrics.registry.metrics(),
+        }),
       }),
     );
   }

@@ -27,15 +27,18 @@ async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const found = findMethod(name);
   if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
   const sockets = { Inspect: settings.inspectSocket, Control: settings.controlSocket };
-  for await (const answer of callMethod(sockets, found, String(argv["json"] ?? ""))) console.log(JSON.stringify(answer, undefined, 2));
+  for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
+    console.log(JSON.stringify(answer, undefined, 2));
   return 0;
 }
 
 async function main(): Promise<number> {
   let status = 0;
-  const doing = (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) => async (argv: Readonly<Record<string, unknown>>) => {
-    status = await work(argv);
-  };
+  const doing =
+    (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) =>
+    async (argv: Readonly<Record<string, unknown>>) => {
+      status = await work(argv);
+    };
   const flags = flagsOf(AGENT_SETTINGS);
   await yargs(hideBin(process.argv))
     .scriptName("dracpu-agent")
@@ -44,7 +47,11 @@ async function main(): Promise<number> {
     .command(
       "call <method> [json]",
       "call a method of the agent that runs on this node",
-      (y) => y.positional("method", { type: "string", describe: methodNames().join(", ") }).positional("json", { type: "string" }).options(flags),
+      (y) =>
+        y
+          .positional("method", { type: "string", describe: methodNames().join(", ") })
+          .positional("json", { type: "string" })
+          .options(flags),
       doing(call),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
@@ -63,7 +70,9 @@ main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
     const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
-    console.error(`dracpu-agent: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`);
+    console.error(
+      `dracpu-agent: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`,
+    );
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

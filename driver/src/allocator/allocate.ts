@@ -45,7 +45,9 @@ export function allocate(machine: Machine, free: CpuSet, wanted: number): Alloca
 
 /** Whole free cores, then threads of cores that are split already, then of the lowest free core. */
 function byCores(machine: Machine, group: CpuSet, wanted: number): CpuSet {
-  const inGroup = machine.cores.map((core) => ({ all: core.cpus, free: core.cpus.intersect(group) })).filter((core) => !core.free.isEmpty);
+  const inGroup = machine.cores
+    .map((core) => ({ all: core.cpus, free: core.cpus.intersect(group) }))
+    .filter((core) => !core.free.isEmpty);
   const whole = inGroup.filter((core) => core.free.size === core.all.size);
   let taken = CpuSet.empty;
   for (const core of whole) if (core.free.size <= wanted - taken.size) taken = taken.union(core.free);

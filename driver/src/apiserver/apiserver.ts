@@ -149,7 +149,11 @@ export class ApiServer implements ClaimReader, SliceApi {
     for await (const line of this.#http.lines(request)) {
       const event = line as { type: string; object: StoredSlice & { code?: number; message?: string } };
       if (event.type === "ERROR") {
-        throw new ApiFault(event.object.code ?? 0, "Watch", `the watch ended: ${event.object.message ?? "no reason given"}`);
+        throw new ApiFault(
+          event.object.code ?? 0,
+          "Watch",
+          `the watch ended: ${event.object.message ?? "no reason given"}`,
+        );
       }
       yield event;
     }

@@ -53,12 +53,17 @@ export class ApiHttp {
       if (kubeconfig === "") this.#config.loadFromCluster();
       else this.#config.loadFromFile(kubeconfig);
     } catch (cause) {
-      throw new Error(`Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`, { cause });
+      throw new Error(
+        `Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     const server = this.#config.getCurrentCluster()?.server;
     if (server === undefined || !URL.canParse(server)) {
       throw new Error(
-        kubeconfig === "" ? "Cannot find the API server: this process runs in no pod; name a file with --kubeconfig" : `Cannot use the kubeconfig ${kubeconfig}: it names no cluster`,
+        kubeconfig === ""
+          ? "Cannot find the API server: this process runs in no pod; name a file with --kubeconfig"
+          : `Cannot use the kubeconfig ${kubeconfig}: it names no cluster`,
       );
     }
     this.#base = new URL(server);
@@ -77,14 +82,15 @@ export class ApiHttp {
   }
 
   /** Objects of a watch, one a line, until the server ends it. @throws ApiFault */
-  async *lines(request: ApiRequest): AsyncGenerator<unknown> {
+  async *lines(request: ApiRequest): AsyncGenerator {
     const response = await this.#send(request);
     if ((response.statusCode ?? 0) >= 300) throw faultOf(request, response, await readAll(response, request.signal));
     let rest = "";
     try {
       for await (const chunk of response.setEncoding("utf8")) {
         rest += chunk as string;
-        if (rest.length > MAX_LINE) throw new ApiFault(0, "BadBody", `${request.path}: an event of the watch is longer than ${MAX_LINE} bytes`);
+        if (rest.length > MAX_LINE)
+          throw new ApiFault(0, "BadBody", `${request.path}: an event of the watch is longer than ${MAX_LINE} bytes`);
         for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
           const line = rest.slice(0, end);
           rest = rest.slice(end + 1);
@@ -123,9 +129,15 @@ export class ApiHttp {
 
   async #authorize(options: RequestOptions): Promise<void> {
     try {
-      await this.#config.applyToHTTPSOptions(options as never);
+      await this.#config.applyToHTTPSOptions(options);
     } catch (cause) {
-      throw new ApiFault(0, "Credentials", `Cannot get credentials for the API server: ${(cause as Error).message}`, 0, { cause });
+      throw new ApiFault(
+        0,
+        "Credentials",
+        `Cannot get credentials for the API server: ${(cause as Error).message}`,
+        0,
+        { cause },
+      );
     }
   }
 
@@ -137,7 +149,9 @@ export class ApiHttp {
       this.#agentKey = parts;
       const keep = { keepAlive: true, maxSockets: 32, keepAliveMsecs: 30_000 };
       this.#agent =
-        this.#base.protocol === "https:" ? new HttpsAgent({ ...keep, ...({ ca, cert, key, rejectUnauthorized } as object) }) : new HttpAgent(keep);
+        this.#base.protocol === "https:"
+          ? new HttpsAgent({ ...keep, ...({ ca, cert, key, rejectUnauthorized } as object) })
+          : new HttpAgent(keep);
     }
     return this.#agent;
   }
@@ -157,14 +171,26 @@ async function readAll(response: IncomingMessage, signal: AbortSignal): Promise<
       chunks.push(chunk as Buffer);
     }
   } catch (cause) {
-    throw new ApiFault(0, signal.aborted ? "Aborted" : "NoAnswer", `the API server's answer broke off: ${(cause as Error).message}`, 0, { cause });
+    throw new ApiFault(
+      0,
+      signal.aborted ? "Aborted" : "NoAnswer",
+      `the API server's answer broke off: ${(cause as Error).message}`,
+      0,
+      { cause },
+    );
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
 function noAnswer(request: ApiRequest, cause: unknown): ApiFault {
   const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-  return new ApiFault(0, request.signal.aborted ? "Aborted" : "NoAnswer", `the API server does not answer (${why})`, 0, { cause });
+  return new ApiFault(
+    0,
+    request.signal.aborted ? "Aborted" : "NoAnswer",
+    `the API server does not answer (${why})`,
+    0,
+    { cause },
+  );
 }
 
 function faultOf(request: ApiRequest, response: IncomingMessage, text: string): ApiFault {

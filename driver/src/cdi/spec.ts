@@ -35,7 +35,9 @@ export function cdiSpec(allocation: AllocationRecord): string {
   const whole = CpuSet.union(allocation.shares.map((share) => share.cpus)).toString();
   const requests = [...new Set(allocation.shares.map((share) => share.request))];
   const devices = requests.map((request) => {
-    const cpus = CpuSet.union(allocation.shares.filter((share) => share.request === request).map((share) => share.cpus));
+    const cpus = CpuSet.union(
+      allocation.shares.filter((share) => share.request === request).map((share) => share.cpus),
+    );
     return {
       name: cdiDeviceName(uid, request),
       containerEdits: {

@@ -40,15 +40,25 @@ export function readClaim(claim: ResourceClaim, offer: Offer): ClaimReading {
   const at = `claim ${namespace}/${name}`;
   const results = claim.status?.allocation?.devices?.results;
   if (results === undefined) {
-    return { kind: "refused", message: `Cannot prepare ${at}: it is not allocated; the scheduler has to allocate it first` };
+    return {
+      kind: "refused",
+      message: `Cannot prepare ${at}: it is not allocated; the scheduler has to allocate it first`,
+    };
   }
   const own: OwnResult[] = [];
   for (const result of results) {
     if (result.driver !== offer.driver) continue;
     const count = result.adminAccess === true ? 0 : cpuCount(result);
-    if (typeof count === "string") return { kind: "refused", message: `Cannot prepare ${at}: request ${result.request}, device ${result.device}: ${count}` };
+    if (typeof count === "string")
+      return {
+        kind: "refused",
+        message: `Cannot prepare ${at}: request ${result.request}, device ${result.device}: ${count}`,
+      };
     if (result.pool !== offer.pool) {
-      return { kind: "refused", message: `Cannot prepare ${at}: device ${result.device} is of pool ${result.pool}; this node's pool is ${offer.pool}` };
+      return {
+        kind: "refused",
+        message: `Cannot prepare ${at}: device ${result.device} is of pool ${result.pool}; this node's pool is ${offer.pool}`,
+      };
     }
     if (!offer.candidates.has(result.device)) {
       const known = [...offer.candidates.keys()].join(", ");
@@ -65,7 +75,11 @@ export function readClaim(claim: ResourceClaim, offer: Offer): ClaimReading {
       count,
     });
   }
-  const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({ resource, uid: consumer, name: called }));
+  const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({
+    resource,
+    uid: consumer,
+    name: called,
+  }));
   return { kind: "wanted", claim: { uid, namespace, name }, consumers, results: own };
 }
 

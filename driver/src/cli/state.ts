@@ -55,5 +55,10 @@ function dash(text: string | undefined): string {
 
 function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, n) => Math.max(...rows.map((row) => dash(row[n]).length)));
-  return rows.map((row) => row.map((cell, n) => dash(cell).padEnd(widths[n] ?? 0)).join("  ").trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, n) => dash(cell).padEnd(widths[n] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
 }

@@ -4,7 +4,8 @@ import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
 
-const absolute = (path: string): string | undefined => (path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`);
+const absolute = (path: string): string | undefined =>
+  path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`;
 const socket = (path: string): string | undefined => {
   try {
     checkSocketPath(path);
@@ -24,21 +25,125 @@ const cpuList = (text: string): string | undefined => {
 };
 
 export const DRIVER_SETTINGS: readonly Setting[] = [
-  { key: "cpuDeviceMode", flag: "cpu-device-mode", type: "string", choices: ["grouped"], default: "grouped", describe: "What a device is: a group of CPUs that claims share out" },
-  { key: "groupBy", flag: "cpu-device-group-by", aliases: ["group-by"], type: "string", choices: ["numanode"], default: "numanode", describe: "What CPUs are grouped by" },
-  { key: "reservedCPUs", flag: "reserved-cpus", type: "string", default: "", describe: "CPUs that neither claims nor the shared pool get, such as `0-1`; the kubelet's reservedSystemCPUs", check: cpuList },
-  { key: "keepShared", flag: "keep-shared", type: "number", default: -1, describe: "How many CPUs no claim may have, so that the shared pool is never empty; -1: 1 without reserved CPUs, 0 with", check: (n) => (Number(n) >= -1 ? undefined : `${n} is negative`) },
-  { key: "nodeName", flag: "node-name", type: "string", default: "", env: "NODE_NAME", describe: "Name of this node's Node object; else the host name in lower case" },
-  { key: "kubeletRootDir", flag: "kubelet-root-dir", type: "string", default: "/var/lib/kubelet", describe: "The kubelet's directory, at the path the kubelet itself uses", check: absolute },
-  { key: "cdiDir", flag: "cdi-dir", type: "string", default: "/var/run/cdi", describe: "CDI directory of the container runtime", check: absolute },
-  { key: "kubeconfig", flag: "kubeconfig", type: "string", default: "", describe: "File with the API server's address and credentials; else those of the pod" },
-  { key: "agentSocket", flag: "agent-socket", type: "string", default: "/run/dra-driver-cpu/control/control.sock", describe: "Where the NRI agent listens for this driver", check: socket },
-  { key: "inspectSocket", flag: "inspect-socket", type: "string", default: "/run/dra-driver-cpu/inspect/inspect.sock", describe: "Where the NRI agent answers `state` and `call`", check: socket },
-  { key: "stateDir", flag: "state-dir", type: "string", default: "/var/lib/dra-driver-cpu/driver", describe: "Directory of the checkpoint and the lock", check: absolute },
-  { key: "bindAddress", flag: "bind-address", type: "string", default: ":8080", describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none" },
-  { key: "sysfsRoot", flag: "sysfs-root", type: "string", default: "/sys", describe: "Where the machine's sysfs is, or a copy of another's", check: absolute },
-  { key: "sysfsOverlay", flag: "sysfs-overlay", type: "string", default: "", describe: "YAML file of paths below `/sys/` and their contents, laid over the sysfs root" },
-  { key: "logLevel", flag: "log-level", type: "string", choices: ["debug", "info", "warn", "error"], default: "info", describe: "Least severe log lines that are written" },
+  {
+    key: "cpuDeviceMode",
+    flag: "cpu-device-mode",
+    type: "string",
+    choices: ["grouped"],
+    default: "grouped",
+    describe: "What a device is: a group of CPUs that claims share out",
+  },
+  {
+    key: "groupBy",
+    flag: "cpu-device-group-by",
+    aliases: ["group-by"],
+    type: "string",
+    choices: ["numanode"],
+    default: "numanode",
+    describe: "What CPUs are grouped by",
+  },
+  {
+    key: "reservedCPUs",
+    flag: "reserved-cpus",
+    type: "string",
+    default: "",
+    describe: "CPUs that neither claims nor the shared pool get, such as `0-1`; the kubelet's reservedSystemCPUs",
+    check: cpuList,
+  },
+  {
+    key: "keepShared",
+    flag: "keep-shared",
+    type: "number",
+    default: -1,
+    describe:
+      "How many CPUs no claim may have, so that the shared pool is never empty; -1: 1 without reserved CPUs, 0 with",
+    check: (n) => (Number(n) >= -1 ? undefined : `${n} is negative`),
+  },
+  {
+    key: "nodeName",
+    flag: "node-name",
+    type: "string",
+    default: "",
+    env: "NODE_NAME",
+    describe: "Name of this node's Node object; else the host name in lower case",
+  },
+  {
+    key: "kubeletRootDir",
+    flag: "kubelet-root-dir",
+    type: "string",
+    default: "/var/lib/kubelet",
+    describe: "The kubelet's directory, at the path the kubelet itself uses",
+    check: absolute,
+  },
+  {
+    key: "cdiDir",
+    flag: "cdi-dir",
+    type: "string",
+    default: "/var/run/cdi",
+    describe: "CDI directory of the container runtime",
+    check: absolute,
+  },
+  {
+    key: "kubeconfig",
+    flag: "kubeconfig",
+    type: "string",
+    default: "",
+    describe: "File with the API server's address and credentials; else those of the pod",
+  },
+  {
+    key: "agentSocket",
+    flag: "agent-socket",
+    type: "string",
+    default: "/run/dra-driver-cpu/control/control.sock",
+    describe: "Where the NRI agent listens for this driver",
+    check: socket,
+  },
+  {
+    key: "inspectSocket",
+    flag: "inspect-socket",
+    type: "string",
+    default: "/run/dra-driver-cpu/inspect/inspect.sock",
+    describe: "Where the NRI agent answers `state` and `call`",
+    check: socket,
+  },
+  {
+    key: "stateDir",
+    flag: "state-dir",
+    type: "string",
+    default: "/var/lib/dra-driver-cpu/driver",
+    describe: "Directory of the checkpoint and the lock",
+    check: absolute,
+  },
+  {
+    key: "bindAddress",
+    flag: "bind-address",
+    type: "string",
+    default: ":8080",
+    describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
+  },
+  {
+    key: "sysfsRoot",
+    flag: "sysfs-root",
+    type: "string",
+    default: "/sys",
+    describe: "Where the machine's sysfs is, or a copy of another's",
+    check: absolute,
+  },
+  {
+    key: "sysfsOverlay",
+    flag: "sysfs-overlay",
+    type: "string",
+    default: "",
+    describe: "YAML file of paths below `/sys/` and their contents, laid over the sysfs root",
+  },
+  {
+    key: "logLevel",
+    flag: "log-level",
+    type: "string",
+    choices: ["debug", "info", "warn", "error"],
+    default: "info",
+    describe: "Least severe log lines that are written",
+  },
 ];
 
 export interface DriverSettings {

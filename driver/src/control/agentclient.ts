@@ -18,7 +18,8 @@ export class AgentClient implements AgentPort {
   }
 
   hello: AgentPort["hello"] = (request, signal) => this.#call(() => this.#client.hello(request, { signal }), signal);
-  replace: AgentPort["replace"] = (request, signal) => this.#call(() => this.#client.replace(request, { signal }), signal);
+  replace: AgentPort["replace"] = (request, signal) =>
+    this.#call(() => this.#client.replace(request, { signal }), signal);
   apply: AgentPort["apply"] = (request, signal) => this.#call(() => this.#client.apply(request, { signal }), signal);
   await: AgentPort["await"] = (request, signal) => this.#call(() => this.#client.await(request, { signal }), signal);
 
@@ -33,7 +34,8 @@ export class AgentClient implements AgentPort {
         yield message;
       }
     } catch (cause) {
-      if (watchdog.signal.aborted) throw new AgentFault("away", `the NRI agent said nothing for ${SILENCE_MS / 1000} s`, { cause });
+      if (watchdog.signal.aborted)
+        throw new AgentFault("away", `the NRI agent said nothing for ${SILENCE_MS / 1000} s`, { cause });
       throw this.#fault(cause, signal);
     } finally {
       clearTimeout(timer);
@@ -66,7 +68,8 @@ export class AgentClient implements AgentPort {
         return ["timeout", "the NRI agent did not answer in time"];
       default: {
         const errno = (error.cause as NodeJS.ErrnoException | undefined)?.code;
-        if (errno === "ENOENT" || errno === "ECONNREFUSED") return ["away", `the NRI agent is not running (${this.#path}: ${errno})`];
+        if (errno === "ENOENT" || errno === "ECONNREFUSED")
+          return ["away", `the NRI agent is not running (${this.#path}: ${errno})`];
         return ["away", `the NRI agent is away: ${error.rawMessage}`];
       }
     }

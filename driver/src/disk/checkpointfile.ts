@@ -34,7 +34,8 @@ export class CheckpointFile {
     try {
       const end = text.indexOf("\n");
       const body = text.slice(end + 1).replace(/\n$/, "");
-      if (end < 0 || text.slice(0, end) !== sum(body)) throw new Error("its checksum does not fit its content: it was cut or changed");
+      if (end < 0 || text.slice(0, end) !== sum(body))
+        throw new Error("its checksum does not fit its content: it was cut or changed");
       return { kind: "memory", memory: parseMemory(body) };
     } catch (cause) {
       return { kind: "damaged", aside: await keepAside(this.path), why: (cause as Error).message };

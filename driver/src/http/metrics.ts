@@ -11,7 +11,10 @@ export class DriverMetrics {
   readonly #seconds: Histogram;
   readonly #cpus: Histogram;
 
-  constructor(version: string, read: { allocated(): number; available(): number; reserved(): number; claims(): number; ready(): boolean }) {
+  constructor(
+    version: string,
+    read: { allocated(): number; available(): number; reserved(): number; claims(): number; ready(): boolean },
+  ) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     const gauge = (name: string, help: string, value: () => number): Gauge =>
@@ -27,8 +30,18 @@ export class DriverMetrics {
     gauge("dra_cpu_available_cpus", "CPUs that are neither reserved nor a claim's", read.available);
     gauge("dra_cpu_reserved_cpus", "Reserved CPUs", read.reserved);
     gauge("dra_cpu_resource_claims_active", "Claims that hold CPUs", read.claims);
-    this.#prepared = new Counter({ name: "dra_cpu_prepare_claims_total", help: "Prepared claims", labelNames: ["result"], registers });
-    this.#unprepared = new Counter({ name: "dra_cpu_unprepare_claims_total", help: "Unprepared claims", labelNames: ["result"], registers });
+    this.#prepared = new Counter({
+      name: "dra_cpu_prepare_claims_total",
+      help: "Prepared claims",
+      labelNames: ["result"],
+      registers,
+    });
+    this.#unprepared = new Counter({
+      name: "dra_cpu_unprepare_claims_total",
+      help: "Unprepared claims",
+      labelNames: ["result"],
+      registers,
+    });
     for (const result of ["success", "error"]) {
       this.#prepared.inc({ result }, 0);
       this.#unprepared.inc({ result }, 0);
@@ -39,9 +52,21 @@ export class DriverMetrics {
       buckets: SECONDS_BUCKETS,
       registers,
     });
-    this.#cpus = new Histogram({ name: "dra_cpu_claim_allocated_cpus", help: "CPUs of a newly prepared claim", buckets: CPU_BUCKETS, registers });
-    gauge("dra_cpu_driver_ready", "1 while nothing keeps this driver from preparing claims", () => Number(read.ready()));
-    new Gauge({ name: "dra_cpu_driver_build_info", help: "1, with the version", labelNames: ["version"], registers }).set({ version }, 1);
+    this.#cpus = new Histogram({
+      name: "dra_cpu_claim_allocated_cpus",
+      help: "CPUs of a newly prepared claim",
+      buckets: CPU_BUCKETS,
+      registers,
+    });
+    gauge("dra_cpu_driver_ready", "1 while nothing keeps this driver from preparing claims", () =>
+      Number(read.ready()),
+    );
+    new Gauge({
+      name: "dra_cpu_driver_build_info",
+      help: "1, with the version",
+      labelNames: ["version"],
+      registers,
+    }).set({ version }, 1);
   }
 
   prepared(result: "success" | "error", seconds: number, cpus: number): void {

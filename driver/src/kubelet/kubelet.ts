@@ -126,8 +126,10 @@ export class Kubelet {
       await pause(CHECK_SOCKETS_MS, signal);
       if (signal.aborted) return;
       try {
-        if (this.#dra !== undefined && !isThere(this.#dra)) this.#dra = await this.#again(this.#dra, (server) => this.#serveDra(server));
-        if (this.#reg !== undefined && !isThere(this.#reg)) this.#reg = await this.#again(this.#reg, (server) => this.#serveRegistration(server));
+        if (this.#dra !== undefined && !isThere(this.#dra))
+          this.#dra = await this.#again(this.#dra, (server) => this.#serveDra(server));
+        if (this.#reg !== undefined && !isThere(this.#reg))
+          this.#reg = await this.#again(this.#reg, (server) => this.#serveRegistration(server));
         said = "";
       } catch (cause) {
         const why = (cause as Error).message;
@@ -139,8 +141,13 @@ export class Kubelet {
 
   async #again(lost: Listening, serve: (server: Server) => void): Promise<Listening> {
     const directory = lost.path.slice(0, lost.path.lastIndexOf("/"));
-    const anew = existsSync(directory) ? "" : "; its directory is gone too, and the kubelet looks into a new one only after a restart";
-    this.#o.log.warn("a socket for the kubelet was deleted or replaced by somebody; making it again", { path: lost.path, why: anew });
+    const anew = existsSync(directory)
+      ? ""
+      : "; its directory is gone too, and the kubelet looks into a new one only after a restart";
+    this.#o.log.warn("a socket for the kubelet was deleted or replaced by somebody; making it again", {
+      path: lost.path,
+      why: anew,
+    });
     mkdirSync(directory, { recursive: true, mode: 0o750 });
     const made = await this.#listen(lost.path, serve);
     // Connections to the lost one go on; it takes no new ones, and ends when the kubelet lets go of it.
@@ -175,7 +182,8 @@ export class Kubelet {
   #notified({ pluginRegistered, error }: RegistrationStatus): void {
     const why = pluginRegistered ? "" : `the kubelet refused this driver: ${error}`;
     if (pluginRegistered) this.#o.log.info("registered with the kubelet");
-    else if (why !== this.#state.why) this.#o.log.error("the kubelet refused the registration; it tries again by itself", { cause: error });
+    else if (why !== this.#state.why)
+      this.#o.log.error("the kubelet refused the registration; it tries again by itself", { cause: error });
     this.#state = { registered: pluginRegistered, why };
     this.#o.onContact();
   }
@@ -234,7 +242,9 @@ export class Kubelet {
     run().then(
       (response) => reply(null, response),
       (cause: unknown) => {
-        this.#o.log.error("a call of the kubelet failed; this is a defect", { cause: (cause as Error).stack ?? String(cause) });
+        this.#o.log.error("a call of the kubelet failed; this is a defect", {
+          cause: (cause as Error).stack ?? String(cause),
+        });
         reply({ code: status.INTERNAL, details: (cause as Error).message });
       },
     );

@@ -32,15 +32,20 @@ export function parseMemory(text: string): Memory {
     version?: number;
     bootId?: string;
     epoch?: string;
-    claims?: (Omit<Entry, "shares" | "idle"> & { shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[]; idle: string })[];
+    claims?: (Omit<Entry, "shares" | "idle"> & {
+      shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[];
+      idle: string;
+    })[];
   };
-  if (found.version !== VERSION) throw new Error(`its version is ${String(found.version)}, this driver reads ${VERSION}`);
+  if (found.version !== VERSION)
+    throw new Error(`its version is ${String(found.version)}, this driver reads ${VERSION}`);
   if (!Array.isArray(found.claims)) throw new Error("it has no claims");
   return {
     bootId: found.bootId ?? "",
     epoch: BigInt(found.epoch ?? "0"),
     entries: found.claims.map((claim) => {
-      if (!PHASES.includes(claim.phase)) throw new Error(`claim ${claim.claim.uid} is in the unknown phase ${String(claim.phase)}`);
+      if (!PHASES.includes(claim.phase))
+        throw new Error(`claim ${claim.claim.uid} is in the unknown phase ${claim.phase}`);
       return {
         claim: claim.claim,
         phase: claim.phase,

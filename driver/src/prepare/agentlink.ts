@@ -68,11 +68,15 @@ export class AgentLink {
         await this.push(signal);
         said = "";
         backoff.reset();
-        this.#o.log.info("the NRI agent holds this node's claims", { version: this.#state.agentVersion, epoch: String(this.#epoch) });
+        this.#o.log.info("the NRI agent holds this node's claims", {
+          version: this.#state.agentVersion,
+          epoch: String(this.#epoch),
+        });
         await this.#follow(signal);
       } catch (cause) {
         const why = (cause as Error).message;
-        if (why !== said && !signal.aborted) this.#o.log.warn("no connection to the NRI agent; trying again", { cause: why });
+        if (why !== said && !signal.aborted)
+          this.#o.log.warn("no connection to the NRI agent; trying again", { cause: why });
         said = why;
         this.#state = { ...this.#state, connected: false, why };
         await pause(backoff.nextMs(), signal);
@@ -156,7 +160,12 @@ export class AgentLink {
 
   async #replace(signal: AbortSignal): Promise<void> {
     const hello = await this.#o.agent.hello(
-      { driverInstance: this.#o.instance, driverVersion: VERSION, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
+      {
+        driverInstance: this.#o.instance,
+        driverVersion: VERSION,
+        protocolMin: PROTOCOL_MIN,
+        protocolMax: PROTOCOL_MAX,
+      },
       signal,
     );
     if (hello.protocol === 0) {
@@ -167,7 +176,10 @@ export class AgentLink {
     }
     this.#o.onAgentMemory(hello.allocations);
     const own = this.#o.epoch.get();
-    const epoch = this.#epoch >= hello.highestEpoch && this.#epoch > 0n ? this.#epoch : (own > hello.highestEpoch ? own : hello.highestEpoch) + 1n;
+    const epoch =
+      this.#epoch >= hello.highestEpoch && this.#epoch > 0n
+        ? this.#epoch
+        : (own > hello.highestEpoch ? own : hello.highestEpoch) + 1n;
     if (epoch !== this.#epoch) {
       // Durable before it is used: a driver that starts after this one has to take a higher one.
       await this.#o.epoch.set(epoch);
@@ -203,12 +215,17 @@ export class AgentLink {
       if (what.case === "event") {
         seq = what.value.seq;
         this.#o.onEvent(what.value);
-      } else if (what.case === "gap") this.#o.log.warn("events of the NRI agent were missed", { after: String(what.value.afterSeq) });
+      } else if (what.case === "gap")
+        this.#o.log.warn("events of the NRI agent were missed", { after: String(what.value.afterSeq) });
     }
     throw new AgentFault("away", "the NRI agent ended the stream of events");
   }
 }
 
 export function isFinal(progress: ClaimProgress): boolean {
-  return progress.progress === Progress.ENFORCED || progress.progress === Progress.DRAINED || progress.progress === Progress.IMPOSSIBLE;
+  return (
+    progress.progress === Progress.ENFORCED ||
+    progress.progress === Progress.DRAINED ||
+    progress.progress === Progress.IMPOSSIBLE
+  );
 }

@@ -51,7 +51,6 @@ export interface AgentPort {
   watchEvents(afterSeq: bigint, signal: AbortSignal): AsyncIterable<WatchEventsResponse>;
 }
 
-
 /** A claim as the kubelet names it (DRA v1 `Claim`). */
 export interface ClaimRef {
   readonly namespace: string;

@@ -85,7 +85,10 @@ export class Preparer implements DraPlugin {
       this.#o.onPrepared("error", seconds(), 0);
       this.#o.log.warn("end: prepare", { ...fields, seconds: seconds(), cause: message });
       if (!(cause instanceof Refused) && (cause as { code?: unknown }).code === undefined) {
-        this.#o.log.error("a prepare failed in an unforeseen way", { ...fields, cause: (cause as Error).stack ?? message });
+        this.#o.log.error("a prepare failed in an unforeseen way", {
+          ...fields,
+          cause: (cause as Error).stack ?? message,
+        });
       }
       return { kind: "refused", message: `dra.cpu: ${message}` };
     }
@@ -99,21 +102,35 @@ export class Preparer implements DraPlugin {
     const claim = await this.#o.reader.get(ref.namespace, ref.name, signal);
     if (claim === undefined) throw new Refused(`Cannot prepare ${at}: the API server has no such claim`);
     if (claim.metadata.uid !== ref.uid) {
-      throw new Refused(`Cannot prepare ${at}: it was replaced (its uid is ${claim.metadata.uid}, the kubelet asks for ${ref.uid}); delete and re-create the pod`);
+      throw new Refused(
+        `Cannot prepare ${at}: it was replaced (its uid is ${claim.metadata.uid}, the kubelet asks for ${ref.uid}); delete and re-create the pod`,
+      );
     }
     const reading = readClaim(claim, this.#o.offer());
     if (reading.kind === "refused") throw new Refused(reading.message);
     if (reading.results.length === 0) return undefined;
     const known = this.#o.ledger.get(ref.uid);
-    if (known?.phase === "draining") throw new Refused(`Cannot prepare ${at}: it is being released on this node; the kubelet tries again`);
+    if (known?.phase === "draining")
+      throw new Refused(`Cannot prepare ${at}: it is being released on this node; the kubelet tries again`);
     let entry: Entry;
     if (known === undefined) {
-      const fresh = { claim: reading.claim, phase: "preparing" as const, consumers: reading.consumers, isolated: false, operationId };
+      const fresh = {
+        claim: reading.claim,
+        phase: "preparing" as const,
+        consumers: reading.consumers,
+        isolated: false,
+        operationId,
+      };
       entry = await this.#reserve(at, { ...fresh, results: reading.results }, signal);
     } else {
       const changed = differs(known, reading.results);
       if (changed !== "") throw new Refused(`Cannot prepare ${at}: ${changed}; delete and re-create the pod`);
-      entry = { ...known, phase: known.phase === "prepared" ? "prepared" : "preparing", consumers: reading.consumers, results: reading.results };
+      entry = {
+        ...known,
+        phase: known.phase === "prepared" ? "prepared" : "preparing",
+        consumers: reading.consumers,
+        results: reading.results,
+      };
       this.#o.ledger.put(entry);
     }
     await this.#o.checkpoint.save();
@@ -158,7 +175,8 @@ export class Preparer implements DraPlugin {
       try {
         const progress = await this.#o.link.progress(entry.claim.uid, 5000, signal);
         if (progress.progress === Progress.ENFORCED) return;
-        if (progress.progress === Progress.IMPOSSIBLE) throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
+        if (progress.progress === Progress.IMPOSSIBLE)
+          throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
         if (progress.why !== "") why = progress.why;
       } catch (cause) {
         if (cause instanceof Refused) throw cause;
@@ -182,7 +200,10 @@ export class Preparer implements DraPlugin {
     } catch (cause) {
       this.#o.onUnprepared("error");
       this.#o.log.error("end: unprepare", { ...fields, cause: (cause as Error).message });
-      return { kind: "failed", message: `dra.cpu: Cannot release claim ${ref.namespace}/${ref.name}: ${(cause as Error).message}` };
+      return {
+        kind: "failed",
+        message: `dra.cpu: Cannot release claim ${ref.namespace}/${ref.name}: ${(cause as Error).message}`,
+      };
     }
   }
 }
@@ -191,7 +212,10 @@ export class Preparer implements DraPlugin {
 function differs(known: Entry, results: readonly OwnResult[]): string {
   const key = (request: string, device: string, count: number): string => `${request}=${device}:${count}`;
   const had = known.shares.map((share) => key(share.request, share.device, share.cpus.size)).sort();
-  const has = results.filter((result) => result.count > 0).map((result) => key(result.request, result.device, result.count)).sort();
+  const has = results
+    .filter((result) => result.count > 0)
+    .map((result) => key(result.request, result.device, result.count))
+    .sort();
   if (had.join(" ") === has.join(" ")) return "";
   return `it is prepared as ${had.join(" ")}, and its allocation now says ${has.join(" ")}`;
 }

@@ -73,7 +73,8 @@ export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal)
       try {
         const progress = await parts.link.progress(claim.uid, 0, signal);
         const entry = parts.ledger.get(claim.uid);
-        if (progress.progress === Progress.ENFORCED && entry?.phase === "preparing") parts.ledger.put({ ...entry, phase: "prepared" });
+        if (progress.progress === Progress.ENFORCED && entry?.phase === "preparing")
+          parts.ledger.put({ ...entry, phase: "prepared" });
       } catch {
         // The link says by itself why the agent is away.
       }
@@ -91,7 +92,11 @@ export async function collectGone(parts: RecoveryParts, signal: AbortSignal): Pr
       if (signal.aborted) return;
       if (entry.phase === "draining") continue;
       try {
-        const claim = await parts.reader.get(entry.claim.namespace, entry.claim.name, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
+        const claim = await parts.reader.get(
+          entry.claim.namespace,
+          entry.claim.name,
+          AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+        );
         if (claim !== undefined && claim.metadata.uid === entry.claim.uid) continue;
         parts.log.warn("a claim is gone from the API server without an Unprepare; it is released", name(entry));
         await parts.releaser.release(entry.claim.uid, signal);
@@ -109,9 +114,17 @@ export async function collectGone(parts: RecoveryParts, signal: AbortSignal): Pr
 export async function refreshConsumers(parts: RecoveryParts, uid: string, signal: AbortSignal): Promise<void> {
   const entry = parts.ledger.get(uid);
   if (entry === undefined || entry.phase === "draining") return;
-  const claim = await parts.reader.get(entry.claim.namespace, entry.claim.name, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
+  const claim = await parts.reader.get(
+    entry.claim.namespace,
+    entry.claim.name,
+    AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+  );
   if (claim === undefined || claim.metadata.uid !== uid) return;
-  const consumers = (claim.status?.reservedFor ?? []).map((one) => ({ resource: one.resource, uid: one.uid, name: one.name }));
+  const consumers = (claim.status?.reservedFor ?? []).map((one) => ({
+    resource: one.resource,
+    uid: one.uid,
+    name: one.name,
+  }));
   const now = parts.ledger.get(uid);
   if (now === undefined || now.phase === "draining") return;
   parts.ledger.put({ ...now, consumers });

@@ -90,7 +90,9 @@ export class Releaser {
           this.#log.info("a claim's CPUs are free again", {
             claim: `${entry.claim.namespace}/${entry.claim.name}`,
             claimUID: uid,
-            cpus: toAllocation(entry).shares.map((share) => share.cpus.toString()).join(","),
+            cpus: toAllocation(entry)
+              .shares.map((share) => share.cpus.toString())
+              .join(","),
           });
           await this.#checkpoint.save();
           await this.#link.push(signal);
@@ -107,7 +109,8 @@ export class Releaser {
         backoff.reset();
       } catch (cause) {
         const why = (cause as Error).message;
-        if (why !== said) this.#log.warn("cannot tell yet whether a released claim is drained", { claimUID: uid, cause: why });
+        if (why !== said)
+          this.#log.warn("cannot tell yet whether a released claim is drained", { claimUID: uid, cause: why });
         said = why;
         if (this.#ledger.get(uid) === undefined) return;
       }

@@ -71,7 +71,8 @@ export class Publisher {
         } catch (cause) {
           if (signal.aborted) return;
           const why = (cause as Error).message;
-          if (why !== said) this.#o.log.error("cannot publish this node's ResourceSlices; trying again", { cause: why });
+          if (why !== said)
+            this.#o.log.error("cannot publish this node's ResourceSlices; trying again", { cause: why });
           said = why;
           this.#state = { ...this.#state, published: false, why };
           this.#dirty = true;
@@ -106,7 +107,9 @@ export class Publisher {
     const newest = Math.max(0, ...[...this.#stored.values()].map((slice) => slice.spec.pool.generation));
     const asIs = planSlices(this.#o.devices(), owner, Math.max(1, newest));
     const differing = asIs.filter((slice) => !isStored(this.#stored.get(slice.metadata.name), slice));
-    const obsolete = [...this.#stored.values()].filter((slice) => !asIs.some((wanted) => wanted.metadata.name === slice.metadata.name));
+    const obsolete = [...this.#stored.values()].filter(
+      (slice) => !asIs.some((wanted) => wanted.metadata.name === slice.metadata.name),
+    );
     if (differing.length > 0) {
       // One slice may change inside its generation; a pool that changes in more than one place needs a new one.
       const alone = asIs.length === 1 && obsolete.length === 0;
@@ -136,7 +139,9 @@ export class Publisher {
     sent.spec.devices.forEach((device, n) => {
       const kept = got.spec.devices?.[n];
       if (device.allowMultipleAllocations === true && kept?.allowMultipleAllocations !== true) {
-        dropped.push("the API server drops allowMultipleAllocations: grouped devices need the feature gate DRAConsumableCapacity (on by default from 1.36)");
+        dropped.push(
+          "the API server drops allowMultipleAllocations: grouped devices need the feature gate DRAConsumableCapacity (on by default from 1.36)",
+        );
       }
     });
     const once = [...new Set(dropped)];

@@ -44,7 +44,11 @@ export function planDevices(machine: Machine, options: DeviceOptions): DevicePla
   // A machine that tells no NUMA nodes is one node.
   if (!homeless.isEmpty) {
     const first = nodes.shift();
-    nodes.unshift({ id: first?.id ?? 0, cpus: homeless.union(first?.cpus ?? CpuSet.empty), distances: first?.distances ?? new Map() });
+    nodes.unshift({
+      id: first?.id ?? 0,
+      cpus: homeless.union(first?.cpus ?? CpuSet.empty),
+      distances: first?.distances ?? new Map(),
+    });
   }
   for (const node of nodes) {
     const cpus = node.cpus.intersect(offered);
@@ -88,9 +92,18 @@ function numaDevice(machine: Machine, name: string, numa: number, cpus: CpuSet):
     const [id] = one;
     if (one.size === 1 && id !== undefined && id >= 0) attributes[key] = { int: id };
   };
-  only("dra.cpu/socketID", members.map((cpu) => cpu.socket));
-  only("dra.cpu/dieID", members.map((cpu) => cpu.die));
-  only("dra.cpu/clusterID", members.map((cpu) => cpu.cluster));
+  only(
+    "dra.cpu/socketID",
+    members.map((cpu) => cpu.socket),
+  );
+  only(
+    "dra.cpu/dieID",
+    members.map((cpu) => cpu.die),
+  );
+  only(
+    "dra.cpu/clusterID",
+    members.map((cpu) => cpu.cluster),
+  );
   const text = cpus.toString();
   // Longer lists are left out rather than cut: half a list would be a wrong answer.
   if (text.length <= MAX_STRING) attributes["dra.cpu/cpus"] = { string: text };
@@ -99,6 +112,7 @@ function numaDevice(machine: Machine, name: string, numa: number, cpus: CpuSet):
 
 /** Where capacity < min + step the API server refuses a range, so a device of one CPU lists its one value. */
 export function cpuCapacity(size: number): Capacity {
-  const policy = size >= 2 ? { default: "1", validRange: { min: "1", step: "1" } } : { default: "1", validValues: ["1"] };
+  const policy =
+    size >= 2 ? { default: "1", validRange: { min: "1", step: "1" } } : { default: "1", validValues: ["1"] };
   return { value: String(size), requestPolicy: policy };
 }

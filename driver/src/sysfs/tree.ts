@@ -64,7 +64,8 @@ export class SysfsOverlay implements SysfsTree {
   /** @throws OverlayFault */
   static parse(text: string, base: SysfsTree | undefined): SysfsOverlay {
     const document = parseDocument(text, { uniqueKeys: true });
-    if (document.errors[0] !== undefined) throw new OverlayFault(`Cannot read the sysfs overlay: ${document.errors[0].message}`);
+    if (document.errors[0] !== undefined)
+      throw new OverlayFault(`Cannot read the sysfs overlay: ${document.errors[0].message}`);
     const content: unknown = document.toJS() ?? {};
     if (typeof content !== "object" || content === null || Array.isArray(content)) {
       throw new OverlayFault("Cannot use the sysfs overlay: it is no mapping of paths to contents");
@@ -72,7 +73,8 @@ export class SysfsOverlay implements SysfsTree {
     const files = new Map<string, string>();
     for (const [path, value] of Object.entries(content as Record<string, unknown>)) {
       const why = whyNot(path, value);
-      if (why !== undefined) throw new OverlayFault(`Cannot use the sysfs overlay entry ${JSON.stringify(path)}: ${why}`);
+      if (why !== undefined)
+        throw new OverlayFault(`Cannot use the sysfs overlay entry ${JSON.stringify(path)}: ${why}`);
       files.set(path, value as string);
     }
     checkTree(files);
@@ -98,7 +100,13 @@ export class SysfsOverlay implements SysfsTree {
 
 function whyNot(path: string, value: unknown): string | undefined {
   if (!path.startsWith("/sys/") || path === "/sys/") return "it is not below /sys/";
-  if (path.split("/").slice(1).some((part) => part === "" || part === "." || part === "..")) return "the path is not clean";
+  if (
+    path
+      .split("/")
+      .slice(1)
+      .some((part) => part === "" || part === "." || part === "..")
+  )
+    return "the path is not clean";
   if (typeof value !== "string") return "its value is no text; put it in quotes";
   return undefined;
 }
@@ -109,11 +117,13 @@ function checkTree(files: ReadonlyMap<string, string>): void {
     const parts = path.split("/");
     for (let n = parts.length - 1; n > 2; n--) {
       const parent = parts.slice(0, n).join("/");
-      if (files.has(parent)) throw new OverlayFault(`Cannot use the sysfs overlay: ${parent} is a file, and has ${path} below it`);
+      if (files.has(parent))
+        throw new OverlayFault(`Cannot use the sysfs overlay: ${parent} is a file, and has ${path} below it`);
     }
     const cpu = NODE_OF_CPU.exec(path)?.[1];
     if (cpu === undefined) continue;
-    if (nodes.has(cpu)) throw new OverlayFault(`Cannot use the sysfs overlay: ${cpu} is in ${nodes.get(cpu) ?? ""} and in ${path}`);
+    if (nodes.has(cpu))
+      throw new OverlayFault(`Cannot use the sysfs overlay: ${cpu} is in ${nodes.get(cpu) ?? ""} and in ${path}`);
     nodes.set(cpu, path);
   }
 }

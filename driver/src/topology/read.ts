@@ -28,7 +28,9 @@ const NO_CLUSTER = 65535;
 export function readMachine(tree: SysfsTree): Machine {
   const online = cpuList(tree, `${CPU}/online`);
   if (online === undefined) {
-    throw new TopologyFault(`Cannot read ${CPU}/online: no list of CPUs is there; give the host's /sys with --sysfs-root`);
+    throw new TopologyFault(
+      `Cannot read ${CPU}/online: no list of CPUs is there; give the host's /sys with --sysfs-root`,
+    );
   }
   if (online.isEmpty) throw new TopologyFault(`Cannot use ${CPU}/online: it names no CPU`);
   const missing = new Map<string, number[]>();
@@ -42,7 +44,11 @@ export function readMachine(tree: SysfsTree): Machine {
   const l3s = groupL3(drafts, online);
   const cpus = drafts.map((one): Cpu => {
     const { l3: _l3, siblings: _siblings, ...rest } = one;
-    return { ...rest, core: cores.findIndex((core) => core.cpus.has(one.id)), l3: l3s.findIndex((l3) => l3.cpus.has(one.id)) };
+    return {
+      ...rest,
+      core: cores.findIndex((core) => core.cpus.has(one.id)),
+      l3: l3s.findIndex((l3) => l3.cpus.has(one.id)),
+    };
   });
   return {
     cpus,
@@ -139,7 +145,8 @@ function l3Of(tree: SysfsTree, at: string): Draft["l3"] {
 function numaNodesByCpu(tree: SysfsTree): Map<number, number> {
   const found = new Map<number, number>();
   for (const id of nodeIds(tree)) {
-    for (const cpu of cpuList(tree, `${NODE}/node${id}/cpulist`) ?? CpuSet.empty) if (!found.has(cpu)) found.set(cpu, id);
+    for (const cpu of cpuList(tree, `${NODE}/node${id}/cpulist`) ?? CpuSet.empty)
+      if (!found.has(cpu)) found.set(cpu, id);
   }
   return found;
 }
@@ -177,7 +184,8 @@ function coreTypes(tree: SysfsTree): Map<number, CoreType> {
     ["cpu_atom", "efficiency"],
     ["cpu_lowpower", "low-power"],
   ];
-  for (const [pmu, type] of classes) for (const cpu of cpuList(tree, `/sys/devices/${pmu}/cpus`) ?? CpuSet.empty) found.set(cpu, type);
+  for (const [pmu, type] of classes)
+    for (const cpu of cpuList(tree, `/sys/devices/${pmu}/cpus`) ?? CpuSet.empty) found.set(cpu, type);
   if (found.size > 0) return found;
   const capacities = new Map<number, number>();
   for (const cpu of cpuList(tree, `${CPU}/online`) ?? CpuSet.empty) {

@@ -38,6 +38,7 @@ export class AgentProcess {
   #epoch = 0n;
   #revision = 0n;
   #starts = 0;
+  #turn: Promise<void> = Promise.resolve();
   daemon: Daemon | undefined;
 
   constructor(options: AgentOptions) {
@@ -60,12 +61,18 @@ export class AgentProcess {
       [
         ...this.#o.argv,
         "run",
-        "--nri-socket", this.#o.nriSocket,
-        "--control-socket", join(this.#o.dir, "ctl", "control.sock"),
-        "--inspect-socket", this.#inspect,
-        "--state-dir", join(this.#o.dir, "agent"),
-        "--bind-address", this.#o.bindAddress ?? "",
-        "--lever", this.#o.lever,
+        "--nri-socket",
+        this.#o.nriSocket,
+        "--control-socket",
+        join(this.#o.dir, "ctl", "control.sock"),
+        "--inspect-socket",
+        this.#inspect,
+        "--state-dir",
+        join(this.#o.dir, "agent"),
+        "--bind-address",
+        this.#o.bindAddress ?? "",
+        "--lever",
+        this.#o.lever,
       ],
       { logDir: this.#o.dir },
     );
@@ -73,7 +80,12 @@ export class AgentProcess {
 
   /** Says Hello and gives all claims. */
   async replace(): Promise<void> {
-    const hello = await until("the agent answers", () => this.#client.hello({ driverInstance: "test", driverVersion: "0", protocolMin: 1, protocolMax: 1 }, soon()), 20_000, 50);
+    const hello = await until(
+      "the agent answers",
+      () => this.#client.hello({ driverInstance: "test", driverVersion: "0", protocolMin: 1, protocolMax: 1 }, soon()),
+      20_000,
+      50,
+    );
     this.#epoch = hello.highestEpoch + 1n;
     this.#revision = 1n;
     await this.#client.replace(
@@ -101,20 +113,28 @@ export class AgentProcess {
    * A prepared claim: told to the agent, enforced, with its CDI file.
    * @returns its CDI ids by request, `*` being all of them.
    */
-  async claim(shares: Readonly<Record<string, string>>, pods: readonly { readonly uid: string; readonly name: string }[], isolated = false): Promise<{ uid: string; ids: Readonly<Record<string, string>> }> {
+  async claim(
+    shares: Readonly<Record<string, string>>,
+    pods: readonly { readonly uid: string; readonly name: string }[],
+    isolated = false,
+  ): Promise<{ uid: string; ids: Readonly<Record<string, string>> }> {
     const uid = randomUUID();
     const record: AllocationRecord = {
       claim: { uid, namespace: "default", name: `claim-${uid.slice(0, 4)}` },
       state: "prepared",
       consumers: pods.map((pod) => ({ resource: "pods", uid: pod.uid, name: pod.name })),
-      shares: Object.entries(shares).map(([request, cpus]) => ({ request, pool: "n", device: "d", cpus: CpuSet.parse(cpus) })),
+      shares: Object.entries(shares).map(([request, cpus]) => ({
+        request,
+        pool: "n",
+        device: "d",
+        cpus: CpuSet.parse(cpus),
+      })),
       idle: CpuSet.empty,
       isolated,
       operationId: "",
     };
     mkdirSync(this.#o.cdiDir, { recursive: true });
     writeFileSync(join(this.#o.cdiDir, cdiFileName(uid)), cdiSpec(record));
-    this.#claims.set(uid, record);
     await this.#apply([record], []);
     const progress = await this.await(uid);
     if (progress.progress !== Progress.ENFORCED) throw new Error(`the claim is not enforced: ${progress.why}`);
@@ -127,7 +147,6 @@ export class AgentProcess {
     const record = this.#claims.get(uid);
     if (record === undefined) throw new Error("no such claim");
     const draining: AllocationRecord = { ...record, state: "draining" };
-    this.#claims.set(uid, draining);
     await this.#apply([draining], []);
   }
 
@@ -141,7 +160,15 @@ export class AgentProcess {
     return progress;
   }
 
-  async #apply(upserts: readonly AllocationRecord[], removals: readonly string[]): Promise<void> {
+  /** One change after the other, as revisions are. */
+  #apply(upserts: readonly AllocationRecord[], removals: readonly string[]): Promise<void> {
+    const mine = this.#turn.then(() => this.#applyNow(upserts, removals));
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #applyNow(upserts: readonly AllocationRecord[], removals: readonly string[]): Promise<void> {
+    for (const one of upserts) this.#claims.set(one.claim.uid, one);
     for (const uid of removals) this.#claims.delete(uid);
     await this.#client.apply(
       {

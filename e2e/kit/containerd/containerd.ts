@@ -58,12 +58,28 @@ export class Containerd {
     const runc = binary("runc", "runc");
     writeFileSync(
       join(this.dir, "containerd.toml"),
-      containerdConfig(this.dir, binary(product, "containerd-shim-runc-v2"), runc, binary("cni", "bridge"), this.#timeout),
+      containerdConfig(
+        this.dir,
+        binary(product, "containerd-shim-runc-v2"),
+        runc,
+        binary("cni", "bridge"),
+        this.#timeout,
+      ),
     );
     const path = [binary(product, "ctr"), runc].map((file) => file.slice(0, file.lastIndexOf("/"))).join(":");
     this.#daemon = startDaemon(
       "containerd",
-      ["unshare", "-m", "--propagation", "private", binary(product, "containerd"), "-c", join(this.dir, "containerd.toml"), "-l", "info"],
+      [
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        binary(product, "containerd"),
+        "-c",
+        join(this.dir, "containerd.toml"),
+        "-l",
+        "info",
+      ],
       { logDir: join(this.dir, "log"), env: { ...process.env, PATH: `${path}:${process.env["PATH"] ?? ""}` } },
     );
     const ctr = binary(product, "ctr");
@@ -95,13 +111,18 @@ export class Containerd {
     for (const name of readdirSync("/proc")) {
       if (!/^\d+$/.test(name)) continue;
       try {
-        const ours = readFileSync(`/proc/${name}/cmdline`, "utf8").includes(this.dir) || readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`${this.root}/`);
+        const ours =
+          readFileSync(`/proc/${name}/cmdline`, "utf8").includes(this.dir) ||
+          readFileSync(`/proc/${name}/cgroup`, "utf8").includes(`${this.root}/`);
         if (ours && Number(name) !== process.pid) process.kill(Number(name), "SIGKILL");
       } catch {
         // It went away while it was looked at.
       }
     }
-    const roots = (): string[] => readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name, this.root)).filter((dir) => existsSync(dir));
+    const roots = (): string[] =>
+      readdirSync("/sys/fs/cgroup")
+        .map((name) => join("/sys/fs/cgroup", name, this.root))
+        .filter((dir) => existsSync(dir));
     const end = Date.now() + 3000;
     while (roots().length > 0 && Date.now() < end) {
       for (const dir of roots()) {

@@ -1,4 +1,12 @@
-import { create, fromBinary, toBinary, type DescMethod, type Message, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMethod,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { RuntimeService } from "./gen/cri/api_pb.ts";
 
@@ -9,7 +17,9 @@ export class Cri {
   readonly #client: Client;
 
   constructor(socket: string) {
-    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), { "grpc.max_receive_message_length": 16 << 20 });
+    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": 16 << 20,
+    });
   }
 
   /** Calls one method; errors carry the runtime's words. */

@@ -28,7 +28,9 @@ export interface GuestRun {
 export async function bootGuest(options: GuestOptions): Promise<GuestRun> {
   const first = await boot(options);
   if (first.status !== undefined || first.output.includes("BOOTED")) return first;
-  console.log(`      the guest with kernel ${options.kernel} did not boot (${first.console.split("\n").slice(-3).join(" | ")}); once more`);
+  console.log(
+    `      the guest with kernel ${options.kernel} did not boot (${first.console.split("\n").slice(-3).join(" | ")}); once more`,
+  );
   return boot(options);
 }
 
@@ -40,32 +42,53 @@ async function boot(options: GuestOptions): Promise<GuestRun> {
   try {
     makeDisk(options.job, join(dir, "job.ext4"), 24);
     const drive = (id: string, file: string, more: string): string[] => [
-      "-drive", `file=${file},if=none,id=${id},format=raw,${more}`,
-      "-device", `virtio-blk-pci,drive=${id}`,
+      "-drive",
+      `file=${file},if=none,id=${id},format=raw,${more}`,
+      "-device",
+      `virtio-blk-pci,drive=${id}`,
     ];
     const qemu = spawn(
       "qemu-system-x86_64",
       [
-        "-accel", "tcg,thread=multi,tb-size=512",
-        "-M", "q35",
-        "-cpu", "Skylake-Server",
-        "-smp", options.smp ?? "16,sockets=2,dies=2,cores=2,threads=2",
-        "-m", "4G",
-        "-object", "memory-backend-ram,id=m0,size=2G",
-        "-object", "memory-backend-ram,id=m1,size=2G",
-        "-numa", "node,nodeid=0,memdev=m0,cpus=0-7",
-        "-numa", "node,nodeid=1,memdev=m1,cpus=8-15",
-        "-numa", "dist,src=0,dst=1,val=21",
-        "-kernel", vmlinuz,
-        "-initrd", initrd,
-        "-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nowatchdog rcupdate.rcu_expedited=1",
+        "-accel",
+        "tcg,thread=multi,tb-size=512",
+        "-M",
+        "q35",
+        "-cpu",
+        "Skylake-Server",
+        "-smp",
+        options.smp ?? "16,sockets=2,dies=2,cores=2,threads=2",
+        "-m",
+        "4G",
+        "-object",
+        "memory-backend-ram,id=m0,size=2G",
+        "-object",
+        "memory-backend-ram,id=m1,size=2G",
+        "-numa",
+        "node,nodeid=0,memdev=m0,cpus=0-7",
+        "-numa",
+        "node,nodeid=1,memdev=m1,cpus=8-15",
+        "-numa",
+        "dist,src=0,dst=1,val=21",
+        "-kernel",
+        vmlinuz,
+        "-initrd",
+        initrd,
+        "-append",
+        "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nowatchdog rcupdate.rcu_expedited=1",
         ...drive("d0", root, "snapshot=on"),
         ...drive("d1", join(dir, "job.ext4"), "readonly=on"),
-        "-device", "virtio-serial-pci",
-        "-chardev", `file,id=o,path=${join(dir, "out.log")}`,
-        "-device", "virtserialport,chardev=o,name=out",
-        "-nographic", "-nodefaults", "-no-reboot",
-        "-serial", `file:${join(dir, "console.log")}`,
+        "-device",
+        "virtio-serial-pci",
+        "-chardev",
+        `file,id=o,path=${join(dir, "out.log")}`,
+        "-device",
+        "virtserialport,chardev=o,name=out",
+        "-nographic",
+        "-nodefaults",
+        "-no-reboot",
+        "-serial",
+        `file:${join(dir, "console.log")}`,
       ],
       { stdio: "ignore" },
     );

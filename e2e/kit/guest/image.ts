@@ -1,6 +1,19 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { binary, cacheDir } from "../../build/build.ts";
@@ -15,7 +28,11 @@ const SUITES: Readonly<Record<Kernel, string>> = { "6.12": "trixie", "6.1": "boo
 const MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "overlay", "crc32c-intel"];
 
 function run(program: string, args: readonly string[], cwd?: string): string {
-  return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], ...(cwd === undefined ? {} : { cwd }) });
+  return execFileSync(program, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(cwd === undefined ? {} : { cwd }),
+  });
 }
 
 /** Makes something in the cache, whole or not at all. */
@@ -44,7 +61,8 @@ export function kernelFiles(kernel: Kernel): { vmlinuz: string; initrd: string }
       const boot = join(work, "k", "boot");
       const image = readdirSync(boot).find((name) => name.startsWith("vmlinuz-")) ?? "";
       copyFileSync(join(boot, image), join(out, "vmlinuz"));
-      const libs = ["lib", "usr/lib"].map((lib) => join(work, "k", lib, "modules")).find((path) => existsSync(path)) ?? "";
+      const libs =
+        ["lib", "usr/lib"].map((lib) => join(work, "k", lib, "modules")).find((path) => existsSync(path)) ?? "";
       initrd(join(libs, image.slice("vmlinuz-".length)), join(out, "initrd.img"), work);
       writeFileSync(join(out, "version"), `${image.slice("vmlinuz-".length)}\n`);
     } finally {
@@ -60,7 +78,8 @@ function download(suite: string, work: string): string {
   const uris = [...sources.matchAll(/^URIs:\s*(\S+)$/gm)].map((m) => m[1] ?? "");
   const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
   const lines = [`deb [signed-by=${keyring}] ${uris[0] ?? ""} ${suite} main`];
-  if (suite === "bookworm" && uris[1] !== undefined) lines.push(`deb [signed-by=${keyring}] ${uris[1]} ${suite}-security main`);
+  if (suite === "bookworm" && uris[1] !== undefined)
+    lines.push(`deb [signed-by=${keyring}] ${uris[1]} ${suite}-security main`);
   mkdirSync(join(work, "lists", "partial"), { recursive: true });
   mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
   writeFileSync(join(work, "status"), "");
@@ -87,7 +106,10 @@ function initrd(modules: string, out: string, work: string): void {
   const root = join(work, "ird");
   for (const dir of ["bin", "proc", "sys", "dev", "mnt", "m"]) mkdirSync(join(root, dir), { recursive: true });
   copyFileSync(BUSYBOX, join(root, "bin", "busybox"));
-  for (const file of run("find", [modules, "-name", "*.ko.xz"]).split("\n").filter((line) => line !== "")) run("xz", ["-d", file]);
+  for (const file of run("find", [modules, "-name", "*.ko.xz"])
+    .split("\n")
+    .filter((line) => line !== ""))
+    run("xz", ["-d", file]);
   // depmod wants lib/modules/<version> below its base.
   const base = join(work, "mods");
   mkdirSync(join(base, "lib", "modules"), { recursive: true });
@@ -99,7 +121,14 @@ function initrd(modules: string, out: string, work: string): void {
     const line = dependencies.find((one) => new RegExp(`/${name.replace(/[-_]/g, "[-_]")}\\.ko:`).test(one));
     if (line === undefined) continue;
     const [file = "", rest = ""] = line.split(":");
-    for (const path of [...rest.trim().split(" ").filter((one) => one !== "").reverse(), file]) {
+    for (const path of [
+      ...rest
+        .trim()
+        .split(" ")
+        .filter((one) => one !== "")
+        .reverse(),
+      file,
+    ]) {
       if (order.includes(basename(path))) continue;
       copyFileSync(join(base, "lib", "modules", basename(modules), path), join(root, "m", basename(path)));
       order.push(basename(path));
@@ -118,16 +147,37 @@ export function rootDisk(): string {
     ...["containerd", "containerd-shim-runc-v2", "ctr"].map((name) => binary("containerd", name)),
     binary("runc", "runc"),
   ];
-  const key = createHash("sha256").update(binaries.join("\n")).update(readFileSync(join(HERE, "init.sh"))).digest("hex").slice(0, 16);
+  const key = createHash("sha256")
+    .update(binaries.join("\n"))
+    .update(readFileSync(join(HERE, "init.sh")))
+    .digest("hex")
+    .slice(0, 16);
   return join(
     cached(`guest-root-${key}`, (out) => {
       const root = join(out, "root");
-      for (const dir of ["bin", "sbin", "proc", "sys", "dev", "run", "tmp", "var/lib", "etc/containerd", "etc/cni/net.d", "root", "job", "out"]) {
+      for (const dir of [
+        "bin",
+        "sbin",
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "var/lib",
+        "etc/containerd",
+        "etc/cni/net.d",
+        "root",
+        "job",
+        "out",
+      ]) {
         mkdirSync(join(root, dir), { recursive: true });
       }
       symlinkSync("/run", join(root, "var/run"));
       copyFileSync(BUSYBOX, join(root, "bin/busybox"));
-      for (const applet of run(BUSYBOX, ["--list"]).split("\n").filter((line) => line !== "" && line !== "busybox")) symlinkSync("busybox", join(root, "bin", applet));
+      for (const applet of run(BUSYBOX, ["--list"])
+        .split("\n")
+        .filter((line) => line !== "" && line !== "busybox"))
+        symlinkSync("busybox", join(root, "bin", applet));
       for (const file of binaries) {
         copyFileSync(file, join(root, "bin", basename(file)));
         chmodSync(join(root, "bin", basename(file)), 0o755);
@@ -152,7 +202,21 @@ export function rootDisk(): string {
 /** `spare`: free megabytes. */
 export function makeDisk(from: string, to: string, spare: number): void {
   const used = Number(run("du", ["-sm", from]).split("\t")[0]);
-  run("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", "-m", "0", "-d", from, to, `${Math.ceil(used * 1.15) + spare}M`]);
+  run("mke2fs", [
+    "-q",
+    "-t",
+    "ext4",
+    "-O",
+    "^has_journal,^metadata_csum",
+    "-E",
+    "lazy_itable_init=1,nodiscard,root_owner=0:0",
+    "-m",
+    "0",
+    "-d",
+    from,
+    to,
+    `${Math.ceil(used * 1.15) + spare}M`,
+  ]);
 }
 
 function librariesOf(file: string): string[] {

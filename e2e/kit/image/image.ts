@@ -4,7 +4,22 @@ import { readFileSync, writeFileSync } from "node:fs";
 /** Reference of the test image; it serves as the pause image too. */
 export const IMAGE = "localhost/probe:1";
 
-const APPLETS = ["sh", "cat", "sleep", "env", "grep", "ls", "nproc", "taskset", "kill", "true", "false", "touch", "seq", "date"];
+const APPLETS = [
+  "sh",
+  "cat",
+  "sleep",
+  "env",
+  "grep",
+  "ls",
+  "nproc",
+  "taskset",
+  "kill",
+  "true",
+  "false",
+  "touch",
+  "seq",
+  "date",
+];
 
 /** Sleeps until TERM or INT. */
 const PAUSE = `#!/bin/sh
@@ -24,7 +39,11 @@ while :; do sleep 3600 & wait $!; done
 /** Writes a docker-archive with a static busybox, /bin/sh, /pause and /probe; the same bytes for the same busybox. */
 export function writeImage(path: string, busybox = "/bin/busybox"): void {
   const layer = tar([
-    ...["bin", "dev", "proc", "sys", "etc", "tmp"].map((name) => ({ name: `${name}/`, mode: 0o755, type: "5" as const })),
+    ...["bin", "dev", "proc", "sys", "etc", "tmp"].map((name) => ({
+      name: `${name}/`,
+      mode: 0o755,
+      type: "5" as const,
+    })),
     { name: "bin/busybox", mode: 0o755, type: "0", data: readFileSync(busybox) },
     ...APPLETS.map((name) => ({ name: `bin/${name}`, mode: 0o777, type: "2" as const, link: "busybox" })),
     { name: "etc/passwd", mode: 0o644, type: "0", data: Buffer.from("root:x:0:0:root:/:/bin/sh\n") },
@@ -78,7 +97,13 @@ function tar(members: readonly Member[]): Buffer {
     put(member.type, 156);
     put(member.link ?? "", 157);
     put("ustar\x0000", 257);
-    put(octal(header.reduce((sum, byte) => sum + byte, 0), 7), 148);
+    put(
+      octal(
+        header.reduce((sum, byte) => sum + byte, 0),
+        7,
+      ),
+      148,
+    );
     blocks.push(header, data, Buffer.alloc((512 - (data.length % 512)) % 512));
   }
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);

@@ -8,7 +8,8 @@ export function makeCertificates(dir: string): void {
     execFileSync("openssl", args, { cwd: dir, stdio: "ignore" });
   };
   // Elliptic curves: RSA keys take seconds on a slow machine.
-  const key = (name: string): void => openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
+  const key = (name: string): void =>
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
   key("sa");
   openssl("ec", "-in", "sa.key", "-pubout", "-out", "sa.pub");
   key("ca");
@@ -17,9 +18,26 @@ export function makeCertificates(dir: string): void {
     key(name);
     writeFileSync(join(dir, `${name}.ext`), `${extension}\n`);
     openssl("req", "-new", "-key", `${name}.key`, "-out", `${name}.csr`, "-subj", subject);
-    openssl("x509", "-req", "-in", `${name}.csr`, "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", `${name}.crt`, "-days", "30", "-extfile", `${name}.ext`);
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      "ca.crt",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-out",
+      `${name}.crt`,
+      "-days",
+      "30",
+      "-extfile",
+      `${name}.ext`,
+    );
   };
-  const names = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1,IP:10.200.0.1";
+  const names =
+    "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1,IP:10.200.0.1";
   signed("api", "/CN=kube-apiserver", `subjectAltName=${names}`);
   signed("kc", "/O=system:masters/CN=kube-apiserver-kubelet-client", "extendedKeyUsage=clientAuth");
 }

@@ -5,7 +5,13 @@ scheduler,system:kube-scheduler,scheduler
 node,system:node:node-a,node,"system:nodes"
 `;
 
-export function containerdConfig(dir: string, shim: string, runc: string, bridge: string, requestTimeout: string): string {
+export function containerdConfig(
+  dir: string,
+  shim: string,
+  runc: string,
+  bridge: string,
+  requestTimeout: string,
+): string {
   return `version = 3
 root = '${dir}/ctd/root'
 state = '${dir}/ctd/state'
@@ -62,7 +68,11 @@ export function kubeletConfig(dir: string, syncFrequency: string): string {
     cgroupDriver: "cgroupfs",
     containerRuntimeEndpoint: `unix://${dir}/run/containerd.sock`,
     address: "10.200.0.1",
-    authentication: { anonymous: { enabled: false }, webhook: { enabled: true }, x509: { clientCAFile: `${dir}/pki/ca.crt` } },
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { enabled: true },
+      x509: { clientCAFile: `${dir}/pki/ca.crt` },
+    },
     authorization: { mode: "Webhook" },
     registerNode: true,
     failSwapOn: false,
@@ -72,7 +82,12 @@ export function kubeletConfig(dir: string, syncFrequency: string): string {
     enforceNodeAllocatable: ["pods"],
     featureGates: { KubeletInUserNamespace: true },
     resolvConf: "",
-    evictionHard: { "memory.available": "100Mi", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%" },
+    evictionHard: {
+      "memory.available": "100Mi",
+      "nodefs.available": "0%",
+      "imagefs.available": "0%",
+      "nodefs.inodesFree": "0%",
+    },
     syncFrequency,
     nodeStatusUpdateFrequency: "5s",
   });

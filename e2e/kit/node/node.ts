@@ -60,18 +60,28 @@ export class RealNode {
     makeCertificates(join(this.dir, "pki"));
     writeFileSync(join(this.dir, "pki", "tokens.csv"), TOKENS);
     const ca = join(this.dir, "pki", "ca.crt");
-    for (const [name, token] of [["admin", "admin"], ["kcm", "kcm"], ["scheduler", "scheduler"], ["kubelet", "node"]] as const) {
+    for (const [name, token] of [
+      ["admin", "admin"],
+      ["kcm", "kcm"],
+      ["scheduler", "scheduler"],
+      ["kubelet", "node"],
+    ] as const) {
       writeKubeconfig(join(this.dir, `${name}.kubeconfig`), "https://127.0.0.1:443", ca, token);
     }
     writeImage(join(this.dir, "img", "probe.tar"));
     this.#daemon("etcd", [
       binary("etcd", "etcd"),
-      "--data-dir", join(this.dir, "etcd"),
-      "--listen-client-urls", "http://127.0.0.1:2379",
-      "--advertise-client-urls", "http://127.0.0.1:2379",
-      "--listen-peer-urls", "http://127.0.0.1:2380",
+      "--data-dir",
+      join(this.dir, "etcd"),
+      "--listen-client-urls",
+      "http://127.0.0.1:2379",
+      "--advertise-client-urls",
+      "http://127.0.0.1:2379",
+      "--listen-peer-urls",
+      "http://127.0.0.1:2380",
       "--unsafe-no-fsync",
-      "--log-level", "warn",
+      "--log-level",
+      "warn",
     ]);
     this.startApiServer();
     this.startContainerd();
@@ -87,10 +97,21 @@ export class RealNode {
     ]);
     component("kube-scheduler", [`--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`]);
     this.startKubelet();
-    await until("the node is Ready and has a default service account", async () => {
-      const ready = await this.kubectl("get", "node", NODE_NAME, "-o", 'jsonpath={.status.conditions[?(@.type=="Ready")].status}');
-      return ready === "True" && (await this.kubectl("get", "serviceaccount", "default", "-o", "name")) !== "";
-    }, 60_000, 100);
+    await until(
+      "the node is Ready and has a default service account",
+      async () => {
+        const ready = await this.kubectl(
+          "get",
+          "node",
+          NODE_NAME,
+          "-o",
+          'jsonpath={.status.conditions[?(@.type=="Ready")].status}',
+        );
+        return ready === "True" && (await this.kubectl("get", "serviceaccount", "default", "-o", "name")) !== "";
+      },
+      60_000,
+      100,
+    );
     return Date.now() - began;
   }
 
@@ -120,34 +141,61 @@ export class RealNode {
   }
 
   startContainerd(): void {
-    writeFileSync(join(this.dir, "containerd.toml"), containerdConfig(this.dir, binary("containerd", "containerd-shim-runc-v2"), binary("runc", "runc"), binary("cni", "bridge"), this.#options.nriRequestTimeout ?? "2s"));
+    writeFileSync(
+      join(this.dir, "containerd.toml"),
+      containerdConfig(
+        this.dir,
+        binary("containerd", "containerd-shim-runc-v2"),
+        binary("runc", "runc"),
+        binary("cni", "bridge"),
+        this.#options.nriRequestTimeout ?? "2s",
+      ),
+    );
     writeFileSync(join(this.dir, "cni", "10-bridge.conflist"), cniConfig(this.dir));
-    const dirs = [binary("runc", "runc"), binary("containerd", "ctr")].map((path) => path.slice(0, path.lastIndexOf("/")));
-    this.#daemon("containerd", [binary("containerd", "containerd"), "-c", join(this.dir, "containerd.toml"), "-l", "info"], {
-      PATH: [...dirs, process.env["PATH"] ?? ""].join(":"),
-    });
+    const dirs = [binary("runc", "runc"), binary("containerd", "ctr")].map((path) =>
+      path.slice(0, path.lastIndexOf("/")),
+    );
+    this.#daemon(
+      "containerd",
+      [binary("containerd", "containerd"), "-c", join(this.dir, "containerd.toml"), "-l", "info"],
+      {
+        PATH: [...dirs, process.env["PATH"] ?? ""].join(":"),
+      },
+    );
   }
 
   async containerdReady(): Promise<void> {
-    const ctr = (...args: string[]): Promise<string> => this.run(binary("containerd", "ctr"), ["-a", this.criSocket, ...args]);
+    const ctr = (...args: string[]): Promise<string> =>
+      this.run(binary("containerd", "ctr"), ["-a", this.criSocket, ...args]);
     await until("containerd answers", async () => (await ctr("version")) !== "");
     await ctr("-n", "k8s.io", "images", "import", join(this.dir, "img", "probe.tar"));
   }
 
   async apiReady(): Promise<void> {
-    await until("the API server is ready", async () => (await this.kubectl("get", "--raw", "/readyz")) === "ok", 60_000, 100);
+    await until(
+      "the API server is ready",
+      async () => (await this.kubectl("get", "--raw", "/readyz")) === "ok",
+      60_000,
+      100,
+    );
   }
 
   startKubelet(): void {
     writeFileSync(join(this.dir, "kubelet.yaml"), kubeletConfig(this.dir, this.#options.syncFrequency ?? "10s"));
     this.#daemon("kubelet", [
       binary("kube", "kubelet"),
-      "--config", join(this.dir, "kubelet.yaml"),
-      "--kubeconfig", join(this.dir, "kubelet.kubeconfig"),
-      "--root-dir", this.kubeletRootDir,
-      "--hostname-override", NODE_NAME,
-      "--node-ip", "10.200.0.1",
-      "--cert-dir", join(this.dir, "pki", "kubelet"),
+      "--config",
+      join(this.dir, "kubelet.yaml"),
+      "--kubeconfig",
+      join(this.dir, "kubelet.kubeconfig"),
+      "--root-dir",
+      this.kubeletRootDir,
+      "--hostname-override",
+      NODE_NAME,
+      "--node-ip",
+      "10.200.0.1",
+      "--cert-dir",
+      join(this.dir, "pki", "kubelet"),
       "-v=2",
     ]);
   }
@@ -172,7 +220,12 @@ export class RealNode {
         { maxBuffer: 64 << 20, timeout: 120_000 },
         (cause, stdout, stderr) => {
           if (cause === null) resolve(stdout);
-          else reject(new Error(`${program.split("/").pop() ?? ""} ${args.join(" ").slice(0, 200)}: ${stderr.trim().slice(0, 2000) || cause.message}`));
+          else
+            reject(
+              new Error(
+                `${program.split("/").pop() ?? ""} ${args.join(" ").slice(0, 200)}: ${stderr.trim().slice(0, 2000) || cause.message}`,
+              ),
+            );
         },
       );
       // A program that does not read its input may be gone before it is written.
@@ -200,7 +253,12 @@ export class RealNode {
     const path = binary("kube", "kubectl");
     const child = spawn("nsenter", [...this.#nsenter(), "/bin/bash", "--norc"], {
       stdio: "inherit",
-      env: { ...process.env, ...environment, KUBECONFIG: this.kubeconfig, PATH: `${path.slice(0, path.lastIndexOf("/"))}:${process.env["PATH"] ?? ""}` },
+      env: {
+        ...process.env,
+        ...environment,
+        KUBECONFIG: this.kubeconfig,
+        PATH: `${path.slice(0, path.lastIndexOf("/"))}:${process.env["PATH"] ?? ""}`,
+      },
     });
     return new Promise((resolve) => {
       child.on("exit", () => resolve());
@@ -210,7 +268,16 @@ export class RealNode {
   /** Pods first, then daemons in reverse, then what is left of containers, cgroups, namespaces and files. */
   async stop(): Promise<void> {
     try {
-      if (this.#daemons.has("kubelet")) await this.kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force", "--wait=false");
+      if (this.#daemons.has("kubelet"))
+        await this.kubectl(
+          "delete",
+          "pods",
+          "--all",
+          "--all-namespaces",
+          "--grace-period=0",
+          "--force",
+          "--wait=false",
+        );
       await until("containers are gone", () => this.containerPids().length === 0, 4000);
     } catch {
       // What does not go in peace is killed below.
@@ -236,8 +303,14 @@ export class RealNode {
   containerPids(): number[] {
     const found: number[] = [];
     const walk = (dir: string): void => {
-      for (const entry of readdirSync(dir, { withFileTypes: true })) if (entry.isDirectory()) walk(join(dir, entry.name));
-      found.push(...readFileSync(join(dir, "cgroup.procs"), "utf8").split("\n").filter((line) => line !== "").map(Number));
+      for (const entry of readdirSync(dir, { withFileTypes: true }))
+        if (entry.isDirectory()) walk(join(dir, entry.name));
+      found.push(
+        ...readFileSync(join(dir, "cgroup.procs"), "utf8")
+          .split("\n")
+          .filter((line) => line !== "")
+          .map(Number),
+      );
     };
     try {
       for (const root of cgroupRoots()) walk(root);
@@ -251,7 +324,12 @@ export class RealNode {
     const child = spawn("unshare", ["-m", "-n", "--propagation", "private", "sleep", "infinity"], { stdio: "ignore" });
     this.#holder = child.pid ?? 0;
     const own = execFileSync("readlink", ["/proc/self/ns/net"], { encoding: "utf8" });
-    await until("the namespaces are there", () => execFileSync("readlink", [`/proc/${this.#holder}/ns/net`], { encoding: "utf8" }) !== own, 5000, 10);
+    await until(
+      "the namespaces are there",
+      () => execFileSync("readlink", [`/proc/${this.#holder}/ns/net`], { encoding: "utf8" }) !== own,
+      5000,
+      10,
+    );
     const ip = (...args: string[]): Promise<string> => this.run("ip", args);
     await ip("link", "set", "lo", "up");
     await ip("addr", "add", "10.96.0.1/32", "dev", "lo");
@@ -266,7 +344,10 @@ export class RealNode {
   }
 
   #daemon(name: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Daemon {
-    const daemon = startDaemon(name, ["nsenter", ...this.#nsenter(), ...argv], { logDir: join(this.dir, "log"), env: { ...process.env, ...env } });
+    const daemon = startDaemon(name, ["nsenter", ...this.#nsenter(), ...argv], {
+      logDir: join(this.dir, "log"),
+      env: { ...process.env, ...env },
+    });
     this.#daemons.set(name, daemon);
     return daemon;
   }
@@ -278,7 +359,9 @@ export class RealNode {
 
 function cgroupRoots(): string[] {
   const root = "/sys/fs/cgroup";
-  const dirs = existsSync(join(root, "cgroup.controllers")) ? [root] : readdirSync(root).map((name) => join(root, name));
+  const dirs = existsSync(join(root, "cgroup.controllers"))
+    ? [root]
+    : readdirSync(root).map((name) => join(root, name));
   return dirs.map((dir) => join(dir, "kubepods")).filter((dir) => existsSync(dir));
 }
 

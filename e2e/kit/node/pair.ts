@@ -34,11 +34,16 @@ export class Pair {
       process.execPath,
       join(ROOT, "nri-agent", "src", "main.ts"),
       "run",
-      "--nri-socket", this.#node.nriSocket,
-      "--control-socket", this.controlSocket,
-      "--inspect-socket", this.inspectSocket,
-      "--state-dir", join(this.#node.dir, "state", "agent"),
-      "--bind-address", "127.0.0.1:8081",
+      "--nri-socket",
+      this.#node.nriSocket,
+      "--control-socket",
+      this.controlSocket,
+      "--inspect-socket",
+      this.inspectSocket,
+      "--state-dir",
+      join(this.#node.dir, "state", "agent"),
+      "--bind-address",
+      "127.0.0.1:8081",
       ...flags,
     ]);
   }
@@ -49,14 +54,22 @@ export class Pair {
       process.execPath,
       join(ROOT, "driver", "src", "main.ts"),
       "run",
-      "--kubeconfig", this.#node.kubeconfig,
-      "--kubelet-root-dir", this.#node.kubeletRootDir,
-      "--cdi-dir", this.#node.cdiDir,
-      "--agent-socket", this.controlSocket,
-      "--inspect-socket", this.inspectSocket,
-      "--state-dir", join(this.#node.dir, "state", "driver"),
-      "--node-name", NODE_NAME,
-      "--bind-address", "127.0.0.1:8080",
+      "--kubeconfig",
+      this.#node.kubeconfig,
+      "--kubelet-root-dir",
+      this.#node.kubeletRootDir,
+      "--cdi-dir",
+      this.#node.cdiDir,
+      "--agent-socket",
+      this.controlSocket,
+      "--inspect-socket",
+      this.inspectSocket,
+      "--state-dir",
+      join(this.#node.dir, "state", "driver"),
+      "--node-name",
+      NODE_NAME,
+      "--bind-address",
+      "127.0.0.1:8080",
       ...flags,
     ]);
   }
@@ -84,7 +97,14 @@ export class Pair {
 
   /** What `dracpu state -o json` says. */
   async state<T>(): Promise<T> {
-    const text = await this.#node.run(process.execPath, [join(ROOT, "driver", "src", "main.ts"), "state", "-o", "json", "--inspect-socket", this.inspectSocket]);
+    const text = await this.#node.run(process.execPath, [
+      join(ROOT, "driver", "src", "main.ts"),
+      "state",
+      "-o",
+      "json",
+      "--inspect-socket",
+      this.inspectSocket,
+    ]);
     return JSON.parse(text) as T;
   }
 }

@@ -75,7 +75,8 @@ export async function until<T>(
     } catch (cause) {
       last = (cause as Error).message;
     }
-    if (Date.now() > end) throw new Error(`waited ${ms / 1000} s in vain: ${what}${last === "" ? "" : `; last: ${last.slice(0, 500)}`}`);
+    if (Date.now() > end)
+      throw new Error(`waited ${ms / 1000} s in vain: ${what}${last === "" ? "" : `; last: ${last.slice(0, 500)}`}`);
     await new Promise((resolve) => setTimeout(resolve, every));
   }
 }

@@ -22,8 +22,10 @@ export function findLevers(at: CpusetHierarchy, choice: LeverChoice): Levers {
         : hasExclusive(at)
           ? ""
           : "kernel lever: no cpuset.cpus.exclusive (it came with Linux 6.7)";
-  if (choice === "kernel" && noKernel !== "") throw new Error(`Cannot use --lever kernel here: ${noKernel}; use --lever auto`);
-  if (choice === "file" && tried !== "") throw new Error(`Cannot use --lever file here: ${tried}; use --lever auto or runtime`);
+  if (choice === "kernel" && noKernel !== "")
+    throw new Error(`Cannot use --lever kernel here: ${noKernel}; use --lever auto`);
+  if (choice === "file" && tried !== "")
+    throw new Error(`Cannot use --lever file here: ${tried}; use --lever auto or runtime`);
   if ((choice === "auto" && noKernel === "") || choice === "kernel") return { force: "kernel", masks: "file", why: "" };
   if (choice !== "runtime" && tried === "") {
     return { force: "file", masks: "file", why: choice === "file" ? "--lever file" : noKernel };
@@ -48,8 +50,12 @@ function tryFiles(at: CpusetHierarchy): string {
     withScratch(at, (path) => {
       const files = new CpusetFiles(at);
       const reading = files.read(path);
-      if (reading === undefined) throw new Error(`no ${at.cpus} in a new cgroup (is +cpuset in cgroup.subtree_control of the root?)`);
-      files.write(path, reading.effective.isEmpty ? CpuSet.parse(readFileSync(join(at.root, at.cpus), "utf8")) : reading.effective);
+      if (reading === undefined)
+        throw new Error(`no ${at.cpus} in a new cgroup (is +cpuset in cgroup.subtree_control of the root?)`);
+      files.write(
+        path,
+        reading.effective.isEmpty ? CpuSet.parse(readFileSync(join(at.root, at.cpus), "utf8")) : reading.effective,
+      );
     });
     return "";
   } catch (cause) {

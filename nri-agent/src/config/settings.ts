@@ -11,19 +11,89 @@ const socket = (path: string): string | undefined => {
     return (cause as Error).message;
   }
 };
-const absolute = (path: string): string | undefined => (path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`);
+const absolute = (path: string): string | undefined =>
+  path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`;
 
 export const AGENT_SETTINGS: readonly Setting[] = [
-  { key: "nriSocket", flag: "nri-socket", type: "string", default: "/var/run/nri/nri.sock", describe: "NRI socket of the container runtime", check: socket },
-  { key: "controlSocket", flag: "control-socket", type: "string", default: "/run/dra-driver-cpu/control/control.sock", describe: "Where the driver speaks to this agent", check: socket },
-  { key: "inspectSocket", flag: "inspect-socket", type: "string", default: "/run/dra-driver-cpu/inspect/inspect.sock", describe: "Where people ask this agent; read-only", check: socket },
-  { key: "stateDir", flag: "state-dir", type: "string", default: "/var/lib/dra-driver-cpu/agent", describe: "Directory of the agent's own file and lock", check: absolute },
-  { key: "cgroupRoot", flag: "cgroup-root", type: "string", default: "/sys/fs/cgroup", describe: "Where the host's cgroup file system is mounted", check: absolute },
-  { key: "lever", flag: "lever", type: "string", choices: ["auto", "kernel", "file", "runtime"], default: "auto", describe: "How CPUs are kept exclusive; `auto` finds the best by trying" },
-  { key: "bindAddress", flag: "bind-address", type: "string", default: ":8081", describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none" },
-  { key: "podUid", flag: "pod-uid", type: "string", default: "", env: "POD_UID", describe: "uid of the agent's own pod, which may also use the reserved CPUs" },
-  { key: "pluginIndex", flag: "plugin-index", type: "string", default: "10", describe: "NRI plugin index, two digits", check: (text) => (/^\d\d$/.test(text) ? undefined : `${JSON.stringify(text)} is not two digits`) },
-  { key: "logLevel", flag: "log-level", type: "string", choices: ["debug", "info", "warn", "error"], default: "info", describe: "Least severe log lines that are written" },
+  {
+    key: "nriSocket",
+    flag: "nri-socket",
+    type: "string",
+    default: "/var/run/nri/nri.sock",
+    describe: "NRI socket of the container runtime",
+    check: socket,
+  },
+  {
+    key: "controlSocket",
+    flag: "control-socket",
+    type: "string",
+    default: "/run/dra-driver-cpu/control/control.sock",
+    describe: "Where the driver speaks to this agent",
+    check: socket,
+  },
+  {
+    key: "inspectSocket",
+    flag: "inspect-socket",
+    type: "string",
+    default: "/run/dra-driver-cpu/inspect/inspect.sock",
+    describe: "Where people ask this agent; read-only",
+    check: socket,
+  },
+  {
+    key: "stateDir",
+    flag: "state-dir",
+    type: "string",
+    default: "/var/lib/dra-driver-cpu/agent",
+    describe: "Directory of the agent's own file and lock",
+    check: absolute,
+  },
+  {
+    key: "cgroupRoot",
+    flag: "cgroup-root",
+    type: "string",
+    default: "/sys/fs/cgroup",
+    describe: "Where the host's cgroup file system is mounted",
+    check: absolute,
+  },
+  {
+    key: "lever",
+    flag: "lever",
+    type: "string",
+    choices: ["auto", "kernel", "file", "runtime"],
+    default: "auto",
+    describe: "How CPUs are kept exclusive; `auto` finds the best by trying",
+  },
+  {
+    key: "bindAddress",
+    flag: "bind-address",
+    type: "string",
+    default: ":8081",
+    describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
+  },
+  {
+    key: "podUid",
+    flag: "pod-uid",
+    type: "string",
+    default: "",
+    env: "POD_UID",
+    describe: "uid of the agent's own pod, which may also use the reserved CPUs",
+  },
+  {
+    key: "pluginIndex",
+    flag: "plugin-index",
+    type: "string",
+    default: "10",
+    describe: "NRI plugin index, two digits",
+    check: (text) => (/^\d\d$/.test(text) ? undefined : `${JSON.stringify(text)} is not two digits`),
+  },
+  {
+    key: "logLevel",
+    flag: "log-level",
+    type: "string",
+    choices: ["debug", "info", "warn", "error"],
+    default: "info",
+    describe: "Least severe log lines that are written",
+  },
 ];
 
 export interface AgentSettings {

@@ -14,6 +14,7 @@ const CODES: Readonly<Record<ContractCode, Code>> = {
 /** The contract's faults as Connect errors; anything else is a defect and INTERNAL. */
 export function toStatus(cause: unknown): ConnectError {
   if (cause instanceof ConnectError) return cause;
-  if (cause instanceof ContractFault) return new ConnectError(cause.message, CODES[cause.code], { "dracpu-code": cause.code });
+  if (cause instanceof ContractFault)
+    return new ConnectError(cause.message, CODES[cause.code], { "dracpu-code": cause.code });
   return new ConnectError((cause as Error).message, Code.Internal);
 }

@@ -1,6 +1,11 @@
 import { join } from "node:path";
 import { fromJson, toJson, type JsonValue } from "@bufbuild/protobuf";
-import { allocationFromWire, allocationToWire, machineFromWire, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
+import {
+  allocationFromWire,
+  allocationToWire,
+  machineFromWire,
+  machineToWire,
+} from "@dracpu/shared-proto/contract/wire.ts";
 import { keepAside, readBounded, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
 import { AllocationSchema, MachineSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { AgentMemory, MemoryPort } from "../enforce/ports.ts";
@@ -63,7 +68,8 @@ export class AgentFile implements MemoryPort {
 
 function parse(text: string): AgentMemory {
   const shape = JSON.parse(text) as FileShape;
-  if (shape.version !== VERSION) throw new Error(`its version is ${String(shape.version)}, this agent reads ${VERSION}`);
+  if (shape.version !== VERSION)
+    throw new Error(`its version is ${String(shape.version)}, this agent reads ${VERSION}`);
   const options = { ignoreUnknownFields: true };
   const allocation = (value: JsonValue): AgentMemory["allocations"][number] =>
     allocationFromWire(fromJson(AllocationSchema, value, options));

@@ -27,7 +27,12 @@ const MAX_NAMED = 10;
  * runtime lever and without unsolicited updates the last part moves to the claim container's own start.
  */
 export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean): ClaimProgress {
-  const answer = (progress: Progress, why = "", containers: readonly ContainerRecord[] = [], cpus?: CpuSet): ClaimProgress =>
+  const answer = (
+    progress: Progress,
+    why = "",
+    containers: readonly ContainerRecord[] = [],
+    cpus?: CpuSet,
+  ): ClaimProgress =>
     create(ClaimProgressSchema, {
       claimUid: uid,
       progress,
@@ -42,7 +47,9 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
   }
   const living = node.containersOf(uid);
   if (allocation.state === "draining") {
-    return living.length === 0 ? answer(Progress.DRAINED) : answer(Progress.LIVING, "containers of the claim still live", living);
+    return living.length === 0
+      ? answer(Progress.DRAINED)
+      : answer(Progress.LIVING, "containers of the claim still live", living);
   }
   const cpus = cpusOf(allocation).union(allocation.idle);
   const impossible = impossibility(node, allocation);
@@ -60,10 +67,16 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
     if (container.uses.some((use) => use.claimUid === uid)) continue;
     if (container.grants.some((grant) => grant.cpus.overlaps(cpus))) granted.push(container);
     else if (container.effective?.overlaps(cpus) === true && waitForOthers) still.push(container);
-    else if (container.effective === undefined && container.phase === "running" && !container.stopping && waitForOthers) still.push(container);
+    else if (container.effective === undefined && container.phase === "running" && !container.stopping && waitForOthers)
+      still.push(container);
   }
   if (granted.length > 0) {
-    return answer(Progress.PENDING, `an update of ${name(granted[0]?.ref)} that grants its CPUs is still in flight`, granted, cpus);
+    return answer(
+      Progress.PENDING,
+      `an update of ${name(granted[0]?.ref)} that grants its CPUs is still in flight`,
+      granted,
+      cpus,
+    );
   }
   if (still.length > 0) {
     const first = still[0];
@@ -88,7 +101,12 @@ function othersOn(node: NodeKnowledge, uid: string, cpus: CpuSet): ContainerReco
   for (const container of node.containers.values()) {
     if (container.role !== "claim" && container.role !== "unknown-claim") continue;
     if (container.uses.some((use) => use.claimUid === uid)) continue;
-    const on = container.role === "claim" ? node.claimMask(container) : container.wanted === undefined ? container.effective : undefined;
+    const on =
+      container.role === "claim"
+        ? node.claimMask(container)
+        : container.wanted === undefined
+          ? container.effective
+          : undefined;
     if (on?.overlaps(cpus) === true) found.push(container);
   }
   return found;
@@ -107,7 +125,12 @@ export class Waiters {
   readonly #waiting = new Set<() => void>();
   #stopping = false;
 
-  constructor(parts: { node: NodeKnowledge; clock: Clock; canUpdate: () => boolean; identity: { readonly instance: string } }) {
+  constructor(parts: {
+    node: NodeKnowledge;
+    clock: Clock;
+    canUpdate: () => boolean;
+    identity: { readonly instance: string };
+  }) {
     this.#node = parts.node;
     this.#clock = parts.clock;
     this.#canUpdate = parts.canUpdate;

@@ -88,7 +88,8 @@ export class ClaimStart {
       return why;
     }
     const mates = this.#inPod(container);
-    if (overlapping.some((other) => other.ref.podUid !== container.ref.podUid)) return "a container of another pod runs on its CPUs";
+    if (overlapping.some((other) => other.ref.podUid !== container.ref.podUid))
+      return "a container of another pod runs on its CPUs";
     if (pod === undefined || mates.some((mate) => mate.role !== "claim")) {
       return "several containers of its pod use the CPUs, and the pod has shared containers too";
     }
@@ -107,7 +108,10 @@ export class ClaimStart {
 
   #byMask(container: ContainerRecord, wanted: CpuSet): string {
     if (this.#mover.settle(container) !== "right") {
-      return container.problem || `it would run on CPUs ${container.effective?.toString() ?? "that cannot be read"} instead of ${wanted.toString()}`;
+      return (
+        container.problem ||
+        `it would run on CPUs ${container.effective?.toString() ?? "that cannot be read"} instead of ${wanted.toString()}`
+      );
     }
     // Whoever still runs on the CPUs is moved now; the mover may not have come to it.
     for (const other of this.#node.containers.values()) {
@@ -131,7 +135,9 @@ export class ClaimStart {
   }
 
   #livingOn(container: ContainerRecord, cpus: CpuSet): ContainerRecord[] {
-    return this.#alive((other) => other !== container && other.role === "claim" && other.wanted?.overlaps(cpus) === true);
+    return this.#alive(
+      (other) => other !== container && other.role === "claim" && other.wanted?.overlaps(cpus) === true,
+    );
   }
 
   /** Containers with processes. One whose process just died may still be in the runtime's list with an empty cgroup. */

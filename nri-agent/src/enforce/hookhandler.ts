@@ -35,7 +35,11 @@ export class HookHandler implements RuntimeHooks {
   readonly #ownPodUid: string;
   readonly #factsOf: (session: Session) => SessionFacts;
   #cdiVisible = true;
-  #synchronizeWith: (pods: readonly PodSandbox[], containers: readonly Container[], cdiVisible: boolean) => Promise<ContainerUpdate[]>;
+  #synchronizeWith: (
+    pods: readonly PodSandbox[],
+    containers: readonly Container[],
+    cdiVisible: boolean,
+  ) => Promise<ContainerUpdate[]>;
 
   constructor(
     parts: EnforcerParts,
@@ -44,7 +48,11 @@ export class HookHandler implements RuntimeHooks {
       /** uid of this product's own pod; "" outside of one. */
       ownPodUid: string;
       factsOf: (session: Session) => SessionFacts;
-      synchronize: (pods: readonly PodSandbox[], containers: readonly Container[], cdiVisible: boolean) => Promise<ContainerUpdate[]>;
+      synchronize: (
+        pods: readonly PodSandbox[],
+        containers: readonly Container[],
+        cdiVisible: boolean,
+      ) => Promise<ContainerUpdate[]>;
     },
   ) {
     this.#p = parts;
@@ -127,11 +135,15 @@ export class HookHandler implements RuntimeHooks {
       const released = record.uses.find((use) => this.#p.node.claim(use.claimUid)?.state !== "prepared");
       const gone = released !== undefined && this.#p.node.claim(released.claimUid)?.state !== "preparing";
       const why = gone ? "its claim has been released on this node" : this.#p.claimStart.enforce(record);
-      if (why !== "") this.#refuseStart(record, `dra.cpu: cannot start ${who} on CPUs ${record.wanted?.toString() ?? ""}: ${why}`);
+      if (why !== "")
+        this.#refuseStart(record, `dra.cpu: cannot start ${who} on CPUs ${record.wanted?.toString() ?? ""}: ${why}`);
     } else {
       if (record.role === "shared") this.#p.claimStart.beforeShared(record);
       if (this.#p.mover.settle(record) === "wrong") {
-        this.#refuseStart(record, `dra.cpu: cannot start ${who}: it would run on CPUs that belong to claims (${record.problem || "its mask became stale"}); the kubelet tries again`);
+        this.#refuseStart(
+          record,
+          `dra.cpu: cannot start ${who}: it would run on CPUs that belong to claims (${record.problem || "its mask became stale"}); the kubelet tries again`,
+        );
       }
     }
     this.#p.changed();
@@ -147,7 +159,11 @@ export class HookHandler implements RuntimeHooks {
     this.#p.changed();
   }
 
-  updateContainer(pod: PodSandbox, container: Container, _resources: LinuxResources | undefined): UpdateContainerResponse {
+  updateContainer(
+    pod: PodSandbox,
+    container: Container,
+    _resources: LinuxResources | undefined,
+  ): UpdateContainerResponse {
     const record = this.#known(pod, container);
     this.#grantsAreOver(record.ref.id);
     const { wanted } = record;

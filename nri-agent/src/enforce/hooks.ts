@@ -50,7 +50,11 @@ export interface RuntimeHooks {
   postCreateContainer(pod: PodSandbox, container: Container): void;
   startContainer(pod: PodSandbox, container: Container): Promise<void>;
   postStartContainer(pod: PodSandbox, container: Container): void;
-  updateContainer(pod: PodSandbox, container: Container, resources: LinuxResources | undefined): UpdateContainerResponse;
+  updateContainer(
+    pod: PodSandbox,
+    container: Container,
+    resources: LinuxResources | undefined,
+  ): UpdateContainerResponse;
   postUpdateContainer(pod: PodSandbox, container: Container): void;
   stopContainer(pod: PodSandbox, container: Container): StopContainerResponse;
   removeContainer(pod: PodSandbox, container: Container): void;

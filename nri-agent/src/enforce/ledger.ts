@@ -12,7 +12,12 @@ import {
   type ReplaceResponse,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
-import { allocationFromWire, allocationToWire, machineFromWire, WireFault } from "@dracpu/shared-proto/contract/wire.ts";
+import {
+  allocationFromWire,
+  allocationToWire,
+  machineFromWire,
+  WireFault,
+} from "@dracpu/shared-proto/contract/wire.ts";
 import { ContractFault } from "./contract.ts";
 import type { EnforcerParts } from "./parts.ts";
 import type { MemoryPort } from "./ports.ts";
@@ -71,16 +76,23 @@ export class Ledger {
       const next = new Map<string, AllocationRecord>();
       for (const message of request.allocations) {
         const allocation = wire(() => allocationFromWire(message));
-        if (next.has(allocation.claim.uid)) throw new ContractFault("bad-message", `claim ${allocation.claim.uid} is named twice`);
+        if (next.has(allocation.claim.uid))
+          throw new ContractFault("bad-message", `claim ${allocation.claim.uid} is named twice`);
         next.set(allocation.claim.uid, allocation);
       }
       checkDisjoint(next.values());
       for (const allocation of next.values()) this.#checkNotMoved(allocation);
-      await this.#accept(request.epoch, request.revision, next, () => {
-        node.machine = machine;
-        if (node.truth !== "confirmed") this.#p.say.truth("Claims are confirmed by a driver");
-        node.truth = "confirmed";
-      }, machine);
+      await this.#accept(
+        request.epoch,
+        request.revision,
+        next,
+        () => {
+          node.machine = machine;
+          if (node.truth !== "confirmed") this.#p.say.truth("Claims are confirmed by a driver");
+          node.truth = "confirmed";
+        },
+        machine,
+      );
       return create(ReplaceResponseSchema, this.#answer());
     });
   }
@@ -89,7 +101,8 @@ export class Ledger {
     return this.#inTurn(async () => {
       const { node } = this.#p;
       this.#checkEpoch(request.epoch);
-      if (node.truth !== "confirmed") throw new ContractFault("revision-gap", "this agent has started anew and wants Replace first");
+      if (node.truth !== "confirmed")
+        throw new ContractFault("revision-gap", "this agent has started anew and wants Replace first");
       const next = new Map(node.allocations);
       for (const uid of request.removals) next.delete(uid);
       for (const message of request.upserts) {
@@ -107,7 +120,10 @@ export class Ledger {
         );
       }
       if (request.digest !== "" && request.digest !== digest) {
-        throw new ContractFault("digest-mismatch", "Cannot apply the change: the claims held here differ from the driver's; send Replace");
+        throw new ContractFault(
+          "digest-mismatch",
+          "Cannot apply the change: the claims held here differ from the driver's; send Replace",
+        );
       }
       checkDisjoint(next.values());
       for (const message of request.upserts) this.#checkNotMoved(wire(() => allocationFromWire(message)));
@@ -154,7 +170,11 @@ export class Ledger {
         orphans: [...orphans.values()],
       });
     } catch (cause) {
-      throw new ContractFault("disk", `The agent cannot write its own file, so it accepts no change: ${(cause as Error).message}`, { cause });
+      throw new ContractFault(
+        "disk",
+        `The agent cannot write its own file, so it accepts no change: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     Object.assign(node.held, { epoch, revision, digest, highestEpoch });
     replaceMap(node.allocations, next);
@@ -168,9 +188,13 @@ export class Ledger {
 
   #checkEpoch(epoch: bigint): void {
     const { highestEpoch } = this.#p.node.held;
-    if (epoch === 0n) throw new ContractFault("bad-message", "epoch 0 is nobody's; the driver takes max(own, agent's) + 1 after Hello");
+    if (epoch === 0n)
+      throw new ContractFault("bad-message", "epoch 0 is nobody's; the driver takes max(own, agent's) + 1 after Hello");
     if (epoch < highestEpoch) {
-      throw new ContractFault("epoch-too-low", `Epoch ${epoch} has been overtaken by ${highestEpoch}: another driver is in charge; say Hello again`);
+      throw new ContractFault(
+        "epoch-too-low",
+        `Epoch ${epoch} has been overtaken by ${highestEpoch}: another driver is in charge; say Hello again`,
+      );
     }
   }
 
@@ -179,7 +203,8 @@ export class Ledger {
     const { node } = this.#p;
     const before = node.claim(allocation.claim.uid);
     if (before === undefined || node.containersOf(allocation.claim.uid).length === 0) return;
-    const text = (one: AllocationRecord): string => one.shares.map((share) => `${share.request}=${share.cpus.toString()}`).join(" ");
+    const text = (one: AllocationRecord): string =>
+      one.shares.map((share) => `${share.request}=${share.cpus.toString()}`).join(" ");
     if (text(before) === text(allocation)) return;
     throw new ContractFault(
       "bad-message",
@@ -192,7 +217,11 @@ export class Ledger {
     return { epoch, revision, digest };
   }
 
-  #answer(): { agentInstance: string; nriSessionId: string; held: { epoch: bigint; revision: bigint; digest: string } } {
+  #answer(): {
+    agentInstance: string;
+    nriSessionId: string;
+    held: { epoch: bigint; revision: bigint; digest: string };
+  } {
     const { node } = this.#p;
     return {
       agentInstance: this.#identity.instance,
@@ -217,7 +246,10 @@ function checkDisjoint(allocations: Iterable<AllocationRecord>): void {
     for (const cpu of sets.flatMap((cpus) => cpus.toArray())) {
       const other = owner.get(cpu);
       if (other !== undefined && other !== allocation) {
-        throw new ContractFault("bad-message", `CPU ${cpu} is given to claim ${other.claim.uid} and to claim ${allocation.claim.uid}`);
+        throw new ContractFault(
+          "bad-message",
+          `CPU ${cpu} is given to claim ${other.claim.uid} and to claim ${allocation.claim.uid}`,
+        );
       }
       owner.set(cpu, allocation);
     }

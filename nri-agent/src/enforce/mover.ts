@@ -120,7 +120,8 @@ export class MaskMover {
         const before = container.effective;
         const settled = this.settle(container, this.#clock.now() >= this.#growAt);
         failed ||= settled === "wrong";
-        if (before === undefined || container.effective?.equals(before) !== true || settled === "wrong") this.#onMoved();
+        if (before === undefined || container.effective?.equals(before) !== true || settled === "wrong")
+          this.#onMoved();
         if (this.#clock.now() - slice >= SLICE_MS) {
           await this.#clock.yield();
           slice = this.#clock.now();

@@ -78,7 +78,8 @@ export class NodeKnowledge {
     for (const allocation of this.claims()) {
       if (!this.isDrained(allocation)) sets.push(cpusOf(allocation), allocation.idle);
     }
-    for (const container of this.containers.values()) if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+    for (const container of this.containers.values())
+      if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
     return CpuSet.union(sets);
   }
 
@@ -90,7 +91,8 @@ export class NodeKnowledge {
       sets.push(allocation.idle);
       if (this.isByMasks(allocation.claim.uid)) sets.push(cpusOf(allocation));
     }
-    for (const container of this.containers.values()) if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+    for (const container of this.containers.values())
+      if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
     return CpuSet.union(sets);
   }
 

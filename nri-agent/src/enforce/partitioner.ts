@@ -7,7 +7,7 @@ import { CgroupFault, type CgroupPort, type Observer } from "./ports.ts";
 interface Living extends Partition {
   readonly type: "root" | "isolated";
   readonly containers: ReadonlySet<string>;
-  /** A pod's cgroup: it had no mask of its own before, and must have none after. */
+  /** A pod's cgroup: it had no mask of its own before, and gets every online CPU after. */
   readonly ofPod: boolean;
 }
 
@@ -67,7 +67,9 @@ export class Partitioner {
     if (one === undefined) return;
     this.#living.delete(path);
     this.#quietly(() => this.#cgroup.writePartition(path, "member"));
-    if (one.ofPod) this.#quietly(() => this.#cgroup.write(path, CpuSet.empty));
+    // A populated cgroup cannot be left without CPUs (ENOSPC), and a mask that lies inside a later claim would refuse it (EINVAL).
+    const online = this.#node.machine?.online;
+    if (one.ofPod && online !== undefined) this.#quietly(() => this.#cgroup.write(path, online));
     this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
     this.#quietly(() => this.#writeLists());
   }
@@ -164,7 +166,9 @@ export class Partitioner {
       if (!(cause instanceof CgroupFault)) throw cause;
       if (cause.code === "gone") return;
       this.#observer.count("partitionFailures");
-      this.#observer.warn("a cpuset partition could not be cleaned up; it is tried again with the next one", { cause: cause.message });
+      this.#observer.warn("a cpuset partition could not be cleaned up; it is tried again with the next one", {
+        cause: cause.message,
+      });
     }
   }
 }

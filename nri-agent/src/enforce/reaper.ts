@@ -67,7 +67,8 @@ export class Reaper {
   #mayGo(container: ContainerRecord): boolean {
     if (container.stopping || container.phase === "stopped") return true;
     return (
-      container.phase === "running" && container.uses.some((use) => this.#node.claim(use.claimUid)?.state === "draining")
+      container.phase === "running" &&
+      container.uses.some((use) => this.#node.claim(use.claimUid)?.state === "draining")
     );
   }
 

@@ -9,7 +9,10 @@ import type { ClaimUse, MarkNames } from "../truth/marks.ts";
 
 /** A shared container: the shared pool, and nothing else of it is touched. */
 export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateContainerResponse {
-  return create(CreateContainerResponseSchema, { adjust: { linux: { resources: { cpu: { cpus: cpus.toString() } } } }, update });
+  return create(CreateContainerResponseSchema, {
+    adjust: { linux: { resources: { cpu: { cpus: cpus.toString() } } } },
+    update,
+  });
 }
 
 /**

@@ -61,7 +61,10 @@ export class Sayings {
       container: wireRef(container.ref),
       cpus: container.effective?.toString() ?? "",
     });
-    this.#observer.info("put a container back inside its mask", { ...logRef(container.ref), cpus: container.effective?.toString() });
+    this.#observer.info("put a container back inside its mask", {
+      ...logRef(container.ref),
+      cpus: container.effective?.toString(),
+    });
   }
 
   drained(allocation: AllocationRecord): void {
@@ -70,12 +73,22 @@ export class Sayings {
       message: `No container of claim ${allocation.claim.namespace}/${allocation.claim.name} lives any more; its CPUs are free`,
       claims: [allocation.claim],
     });
-    this.#observer.info("a claim is drained", { claim: `${allocation.claim.namespace}/${allocation.claim.name}`, claimUID: allocation.claim.uid });
+    this.#observer.info("a claim is drained", {
+      claim: `${allocation.claim.namespace}/${allocation.claim.name}`,
+      claimUID: allocation.claim.uid,
+    });
   }
 
   pool(pool: Pool): void {
-    const fell = pool.source === "pool" ? "" : `; no other CPU is left, so it uses ${pool.source === "reserved" ? "the reserved CPUs" : "every online CPU"}`;
-    this.#ring.add({ kind: EventKind.POOL, message: `The shared pool is now CPUs ${pool.shared.toString()}${fell}`, cpus: pool.shared.toString() });
+    const fell =
+      pool.source === "pool"
+        ? ""
+        : `; no other CPU is left, so it uses ${pool.source === "reserved" ? "the reserved CPUs" : "every online CPU"}`;
+    this.#ring.add({
+      kind: EventKind.POOL,
+      message: `The shared pool is now CPUs ${pool.shared.toString()}${fell}`,
+      cpus: pool.shared.toString(),
+    });
     this.#observer.info("the shared pool changed", { cpus: pool.shared.toString(), source: pool.source });
   }
 

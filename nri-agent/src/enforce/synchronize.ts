@@ -117,7 +117,8 @@ function repairAll(parts: EnforcerParts): void {
     if (escaped) parts.say.escaped(record, was, "it was created or changed while the agent was away");
     if (record.role === "claim" && node.levers.force === "kernel" && node.truth !== "none") {
       const why = record.partition === "none" ? parts.claimStart.enforce(record) : "";
-      if (why !== "") parts.say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
+      if (why !== "")
+        parts.say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
     } else if (mover.settle(record) === "wrong" && record.problem !== "") parts.say.problem(record.problem, record.ref);
     if (escaped && !isTooWide(record)) parts.say.repaired(record);
   }
@@ -138,11 +139,11 @@ function adoptPartitions(parts: EnforcerParts): void {
     const own = livesOn(partitions.living(record.cgroup)?.cpus, node.claimMask(record));
     if (own) record.partition = "own";
     else if (partitions.living(pod) !== undefined) record.partition = "pod";
-    if (record.partition !== "none") record.partitionText = partitions.textOf(record.partition === "own" ? record.cgroup : pod);
+    if (record.partition !== "none")
+      record.partitionText = partitions.textOf(record.partition === "own" ? record.cgroup : pod);
   }
 }
 
 function livesOn(partition: CpuSet | undefined, claim: CpuSet | undefined): boolean {
   return partition !== undefined && claim !== undefined && partition.equals(claim);
 }
-

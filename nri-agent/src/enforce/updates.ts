@@ -94,10 +94,13 @@ export class RuntimeUpdates {
       for (const container of batch) container.stored = container.sent;
     } catch (cause) {
       this.#observer.count("lostUpdates");
-      this.#observer.warn("the runtime did not take an update of masks; they are read from the cgroups and sent again", {
-        containers: batch.length,
-        cause: (cause as Error).message,
-      });
+      this.#observer.warn(
+        "the runtime did not take an update of masks; they are read from the cgroups and sent again",
+        {
+          containers: batch.length,
+          cause: (cause as Error).message,
+        },
+      );
     } finally {
       this.#inFlight = false;
       batch.forEach((container, n) => {
@@ -140,7 +143,8 @@ function grant(container: ContainerRecord, by: "call" | "reply"): ContainerRecor
 
 /** An update that sets nothing but the CPUs. Never with an empty set: NRI reads that as "no change". */
 export function maskUpdate(containerId: string, cpus: CpuSet | undefined): ContainerUpdate {
-  if (cpus === undefined || cpus.isEmpty) throw new Error(`an empty mask was about to be sent for container ${containerId}`);
+  if (cpus === undefined || cpus.isEmpty)
+    throw new Error(`an empty mask was about to be sent for container ${containerId}`);
   return create(ContainerUpdateSchema, {
     containerId,
     linux: { resources: { cpu: { cpus: cpus.toString() } } },

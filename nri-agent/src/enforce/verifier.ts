@@ -62,7 +62,8 @@ export class Verifier {
     if (node.levers.force !== "kernel") return;
     for (const container of [...node.containers.values()]) {
       if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
-      const path = container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
+      const path =
+        container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
       const problem = partitions.problemOf(path);
       if (problem === undefined) continue;
       container.partitionText = partitions.textOf(path);

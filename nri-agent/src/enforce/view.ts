@@ -43,7 +43,11 @@ export interface Tally {
 
 const DEFAULT_MAX_CONTAINERS = 1000;
 
-const TRUTHS: Readonly<Record<TruthWord, Truth>> = { none: Truth.NONE, restored: Truth.RESTORED, confirmed: Truth.CONFIRMED };
+const TRUTHS: Readonly<Record<TruthWord, Truth>> = {
+  none: Truth.NONE,
+  restored: Truth.RESTORED,
+  confirmed: Truth.CONFIRMED,
+};
 const LEVERS = { kernel: Lever.KERNEL, file: Lever.FILE, runtime: Lever.RUNTIME } as const;
 const PHASES = {
   created: ContainerPhase.CREATED,
@@ -104,7 +108,10 @@ export function stateOf(
     truth: truthMessage(node.truth),
     held: create(HeldSchema, { epoch: node.held.epoch, revision: node.held.revision, digest: node.held.digest }),
     ...(node.machine === undefined ? {} : { machine: machineToWire(node.machine) }),
-    runtime: create(RuntimeSchema, { name: node.session?.runtime.name ?? "", version: node.session?.runtime.version ?? "" }),
+    runtime: create(RuntimeSchema, {
+      name: node.session?.runtime.name ?? "",
+      version: node.session?.runtime.version ?? "",
+    }),
     nri: sessionMessage(node, facts.session),
     lever: LEVERS[node.levers.force],
     leverWhy: node.levers.why,
@@ -114,7 +121,9 @@ export function stateOf(
       draining: CpuSet.union(draining.flatMap((claim) => claim.shares.map((share) => share.cpus))).toString(),
       fellBack: pool !== undefined && pool.source !== "pool",
     }),
-    allocations: [...node.claims()].filter((claim) => filter.claimUid === "" || claim.claim.uid === filter.claimUid).map(allocationToWire),
+    allocations: [...node.claims()]
+      .filter((claim) => filter.claimUid === "" || claim.claim.uid === filter.claimUid)
+      .map(allocationToWire),
     containers: matching.slice(0, max).map(containerMessage),
     counters: create(CountersSchema, {
       escapes: BigInt(facts.tally.escapes),
@@ -137,11 +146,15 @@ export function stateOf(
 
 export function problemsOf(node: NodeKnowledge, session: SessionReport): string[] {
   const problems: string[] = [];
-  if (session.state !== "synchronized") problems.push(`No synchronized NRI session with the container runtime: ${session.why}`);
-  if (node.truth === "none") problems.push("No driver has told yet which claims there are; claim containers are refused until it does");
-  if (node.truth === "restored") problems.push("Claims are known from the agent's own file only; the driver has not confirmed them yet");
+  if (session.state !== "synchronized")
+    problems.push(`No synchronized NRI session with the container runtime: ${session.why}`);
+  if (node.truth === "none")
+    problems.push("No driver has told yet which claims there are; claim containers are refused until it does");
+  if (node.truth === "restored")
+    problems.push("Claims are known from the agent's own file only; the driver has not confirmed them yet");
   const source = node.pool()?.source;
-  if (source === "reserved") problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
+  if (source === "reserved")
+    problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
   if (source === "online") problems.push("Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
   return problems;
 }

@@ -23,7 +23,12 @@ export class AgentMetrics {
       maskFailures: counter("dra_cpu_agent_mask_failures_total", "Masks that the kernel did not take"),
       partitionFailures: counter("dra_cpu_agent_partition_failures_total", "cpuset partitions that the kernel refused"),
     };
-    this.#refusals = new Counter({ name: "dra_cpu_agent_refusals_total", help: "Containers refused, by reason", labelNames: ["reason"], registers });
+    this.#refusals = new Counter({
+      name: "dra_cpu_agent_refusals_total",
+      help: "Containers refused, by reason",
+      labelNames: ["reason"],
+      registers,
+    });
     this.#hooks = new Histogram({
       name: "dra_cpu_agent_hook_duration_seconds",
       help: "Time inside a hook, from the decoded request to the encoded answer",
@@ -40,12 +45,23 @@ export class AgentMetrics {
           this.set(value());
         },
       });
-    gauge("dra_cpu_agent_nri_synchronized", "1 while the NRI session is synchronized", () => Number(session().state === "synchronized"));
+    gauge("dra_cpu_agent_nri_synchronized", "1 while the NRI session is synchronized", () =>
+      Number(session().state === "synchronized"),
+    );
     gauge("dra_cpu_agent_nri_connections", "NRI sessions since the start", () => session().connections);
-    gauge("dra_cpu_agent_nri_state_seconds", "How long the NRI session has been in its state", () => (Date.now() - session().since) / 1000);
+    gauge(
+      "dra_cpu_agent_nri_state_seconds",
+      "How long the NRI session has been in its state",
+      () => (Date.now() - session().since) / 1000,
+    );
     gauge("dra_cpu_agent_shared_pool_cpus", "CPUs of the shared pool", sharedCpus);
     gauge("dra_cpu_agent_held_cpus", "CPUs that belong to claims", heldCpus);
-    new Gauge({ name: "dra_cpu_agent_build_info", help: "1, with the version", labelNames: ["version"], registers }).set({ version }, 1);
+    new Gauge({
+      name: "dra_cpu_agent_build_info",
+      help: "1, with the version",
+      labelNames: ["version"],
+      registers,
+    }).set({ version }, 1);
   }
 
   count(name: CounterName): void {

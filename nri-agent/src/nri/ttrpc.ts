@@ -68,7 +68,9 @@ export class TtrpcReader {
   #begin(): void {
     this.#length = new DataView(this.#header.buffer).getUint32(0);
     if (this.#length > MAX_BELIEVABLE) {
-      throw new TtrpcFault(`a message of ${this.#length} bytes is announced, at most ${MAX_DATA} are allowed: this is not ttrpc`);
+      throw new TtrpcFault(
+        `a message of ${this.#length} bytes is announced, at most ${MAX_DATA} are allowed: this is not ttrpc`,
+      );
     }
     this.#data = this.#length > MAX_DATA ? undefined : new Uint8Array(this.#length);
     this.#got = 0;

@@ -144,7 +144,12 @@ export class Channel {
   }
 
   #fail(stream: number, code: number, message: string): void {
-    this.#write(PLUGIN_CONN, stream, RESPONSE, toBinary(ResponseSchema, create(ResponseSchema, { status: { code, message } })));
+    this.#write(
+      PLUGIN_CONN,
+      stream,
+      RESPONSE,
+      toBinary(ResponseSchema, create(ResponseSchema, { status: { code, message } })),
+    );
   }
 
   #write(conn: number, stream: number, type: number, data: Uint8Array): void {

@@ -170,7 +170,10 @@ export class Dispatch {
     this.#pods.push(...request.pods);
     this.#containers.push(...request.containers);
     if (this.#containers.length + this.#pods.length > MAX_SYNCHRONIZE) {
-      throw new CallFault(CODE.RESOURCE_EXHAUSTED, `Synchronize names more than ${MAX_SYNCHRONIZE} pods and containers`);
+      throw new CallFault(
+        CODE.RESOURCE_EXHAUSTED,
+        `Synchronize names more than ${MAX_SYNCHRONIZE} pods and containers`,
+      );
     }
     if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
     const pods = this.#pods;
@@ -189,7 +192,9 @@ function read<D extends DescMessage>(schema: D, payload: Uint8Array): MessageSha
   try {
     return decode(schema, payload);
   } catch (cause) {
-    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${schema.name} cannot be read: ${(cause as Error).message}`, { cause });
+    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${schema.name} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 

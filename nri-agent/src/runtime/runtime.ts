@@ -47,7 +47,13 @@ export interface RuntimeOptions {
  */
 export class Runtime implements RuntimeCalls {
   readonly #o: RuntimeOptions;
-  #report: SessionReport = { state: "away", since: Date.now(), why: "not connected yet", canUpdate: false, connections: 0 };
+  #report: SessionReport = {
+    state: "away",
+    since: Date.now(),
+    why: "not connected yet",
+    canUpdate: false,
+    connections: 0,
+  };
   #channel: Channel | undefined;
   #lastSaid = "";
 
@@ -73,7 +79,10 @@ export class Runtime implements RuntimeCalls {
       this.#set("away", why);
       if (why !== this.#lastSaid) {
         this.#lastSaid = why;
-        this.#o.log.warn("no NRI session with the container runtime; trying again", { cause: why, socket: this.#o.socketPath });
+        this.#o.log.warn("no NRI session with the container runtime; trying again", {
+          cause: why,
+          socket: this.#o.socketPath,
+        });
       }
       await pause(waitMs * (0.75 + this.#o.random() / 2), signal);
       waitMs = Math.min(waitMs * 2, MAX_RETRY_MS);
@@ -115,7 +124,8 @@ export class Runtime implements RuntimeCalls {
         hooks: this.#o.hooks,
         monotonic: () => performance.now() / 1000,
         onHook: this.#o.onHook,
-        onDefect: (method, cause) => this.#o.log.error("a hook failed; this is a defect", { method, cause: stackOf(cause) }),
+        onDefect: (method, cause) =>
+          this.#o.log.error("a hook failed; this is a defect", { method, cause: stackOf(cause) }),
         onConfigure: (request) => {
           session = sessionOf(id, request);
           limitMs = session.runtime.requestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS;
@@ -155,7 +165,10 @@ export class Runtime implements RuntimeCalls {
       const onAbort = (): void => channel.close("the agent is stopping");
       signal.addEventListener("abort", onAbort, { once: true });
       this.#channel = channel;
-      const request = create(RegisterPluginRequestSchema, { pluginName: this.#o.pluginName, pluginIdx: this.#o.pluginIndex });
+      const request = create(RegisterPluginRequestSchema, {
+        pluginName: this.#o.pluginName,
+        pluginIdx: this.#o.pluginIndex,
+      });
       // The runtime answers a refused registration and leaves the socket open: closing is ours.
       channel
         .call(RUNTIME_SERVICE, "RegisterPlugin", RegisterPluginRequestSchema, request, EmptySchema)
@@ -164,7 +177,13 @@ export class Runtime implements RuntimeCalls {
   }
 
   #set(state: SessionReport["state"], why: string): void {
-    this.#report = { ...this.#report, state, why, since: Date.now(), canUpdate: state === "away" ? false : this.#report.canUpdate };
+    this.#report = {
+      ...this.#report,
+      state,
+      why,
+      since: Date.now(),
+      canUpdate: state === "away" ? false : this.#report.canUpdate,
+    };
     this.#o.onChange();
   }
 }

@@ -37,7 +37,12 @@ export type Admission =
   | { readonly kind: "leave" }
   | { readonly kind: "shared" }
   | { readonly kind: "pin"; readonly uses: readonly ClaimUse[]; readonly cpus: CpuSet }
-  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message: string; readonly uses: readonly ClaimUse[] };
+  | {
+      readonly kind: "refuse";
+      readonly reason: RefusalReason;
+      readonly message: string;
+      readonly uses: readonly ClaimUse[];
+    };
 
 export interface AdmitInput {
   readonly reading: MarksReading;
@@ -99,7 +104,10 @@ export function admit(input: AdmitInput): Admission {
     }
     const claim = `claim ${allocation.claim.namespace}/${allocation.claim.name}`;
     if (allocation.state === "draining") {
-      return refuse("CLAIM_RELEASED", `cannot create ${who}: ${claim} has been released on this node; delete and re-create the pod`);
+      return refuse(
+        "CLAIM_RELEASED",
+        `cannot create ${who}: ${claim} has been released on this node; delete and re-create the pod`,
+      );
     }
     if (!allocation.consumers.some((consumer) => consumer.uid === pod.uid)) {
       return refuse(
@@ -116,13 +124,19 @@ export function admit(input: AdmitInput): Admission {
     }
     const share = cpusOfUse(allocation, use);
     if (share === undefined) {
-      return refuse("REQUEST_UNKNOWN", `cannot create ${who}: ${claim} has no request ${use.request ?? ""} with CPUs of this driver`);
+      return refuse(
+        "REQUEST_UNKNOWN",
+        `cannot create ${who}: ${claim} has no request ${use.request ?? ""} with CPUs of this driver`,
+      );
     }
     cpus = cpus.union(share);
   }
   const usable = cpus.intersect(input.online);
   if (usable.isEmpty) {
-    return refuse("CPUS_OFFLINE", `cannot create ${who}: all its CPUs (${cpus.toString()}) are offline; bring one back online`);
+    return refuse(
+      "CPUS_OFFLINE",
+      `cannot create ${who}: all its CPUs (${cpus.toString()}) are offline; bring one back online`,
+    );
   }
   return { kind: "pin", uses: reading.uses, cpus: usable };
 }

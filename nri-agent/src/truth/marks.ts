@@ -41,7 +41,8 @@ export type MarksReading =
   | { readonly kind: "forged"; readonly variable: string; readonly because: string }
   | { readonly kind: "malformed"; readonly variable: string; readonly because: string };
 
-const CLAIM_DEVICE = /^claim-([0-9a-zA-Z]{8}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{12})(?:-([a-z0-9.-]{1,126}))?$/;
+const CLAIM_DEVICE =
+  /^claim-([0-9a-zA-Z]{8}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{12})(?:-([a-z0-9.-]{1,126}))?$/;
 /** Longest value of a `DRA_CPUSET_` variable that is looked at. */
 const MAX_VALUE = 64 * 1024;
 
@@ -60,7 +61,11 @@ export function readMarks(marks: ContainerMarks, names: MarkNames, cdiVisible: b
     const name = eq < 0 ? line : line.slice(0, eq);
     const value = eq < 0 ? undefined : line.slice(eq + 1);
     if (value === undefined || value.length > MAX_VALUE) {
-      return { kind: "malformed", variable: show(name), because: value === undefined ? "it has no value" : "it is too long" };
+      return {
+        kind: "malformed",
+        variable: show(name),
+        because: value === undefined ? "it has no value" : "it is too long",
+      };
     }
     try {
       CpuSet.parse(value);
@@ -74,7 +79,8 @@ export function readMarks(marks: ContainerMarks, names: MarkNames, cdiVisible: b
   for (const id of marks.cdiDevices) {
     if (!id.startsWith(`${names.cdiKind}=`)) continue;
     const m = CLAIM_DEVICE.exec(id.slice(names.cdiKind.length + 1));
-    if (m === null) return { kind: "malformed", variable: show(id), because: "it is not a CDI device name of this driver" };
+    if (m === null)
+      return { kind: "malformed", variable: show(id), because: "it is not a CDI device name of this driver" };
     uses.push({ claimUid: m[1] ?? "", request: m[2] });
   }
   const anchored = new Set(uses.map((use) => use.claimUid));

@@ -10,7 +10,9 @@ const SERVICES = { Inspect, Control } as const;
 
 /** Names of all methods as `Service.Method`. */
 export function methodNames(): string[] {
-  return Object.entries(SERVICES).flatMap(([service, desc]) => desc.methods.map((method) => `${service}.${method.name}`));
+  return Object.entries(SERVICES).flatMap(([service, desc]) =>
+    desc.methods.map((method) => `${service}.${method.name}`),
+  );
 }
 
 /** Connect over HTTP/1.1 on a Unix socket. */
@@ -52,5 +54,5 @@ export async function* callMethod(
   const answer = client[method.localName]?.(request);
   if (method.methodKind === "server_streaming") {
     for await (const message of answer as AsyncIterable<never>) yield toJson(method.output, message);
-  } else yield toJson(method.output, (await (answer as Promise<never>)) as never);
+  } else yield toJson(method.output, await (answer as Promise<never>));
 }

@@ -32,7 +32,8 @@ export function allocationFromWire(message: Allocation): AllocationRecord {
   const uid = text(claim.uid, "claim.uid");
   const at = `claim ${uid}`;
   if (uid === "") throw new WireFault("claim.uid is empty");
-  if (message.shares.length > MAX_SHARES) throw new WireFault(`${at}: ${message.shares.length} shares, at most ${MAX_SHARES}`);
+  if (message.shares.length > MAX_SHARES)
+    throw new WireFault(`${at}: ${message.shares.length} shares, at most ${MAX_SHARES}`);
   if (message.consumers.length > MAX_CONSUMERS) throw new WireFault(`${at}: more than ${MAX_CONSUMERS} consumers`);
   let seen = CpuSet.empty;
   const shares = message.shares.map((share) => {

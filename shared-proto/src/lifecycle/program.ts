@@ -37,9 +37,8 @@ export async function runProgram(
   process.removeListener("SIGINT", onSignal);
   if (program.failure === undefined) return 0;
   const { failure } = program;
-  say.error(failure instanceof Error ? failure.message : String(failure), {
-    cause: failure instanceof Error ? (failure.stack ?? "") : "",
-  });
+  const known = failure instanceof Error ? failure : new Error("a part of the program failed", { cause: failure });
+  say.error(known.message, { cause: known.stack ?? "" });
   return 1;
 }
 

@@ -1,7 +1,8 @@
 import { createServer, type Server } from "node:http";
 
 /** Answers of one path: status, type and text. */
-export type Page = () => Promise<{ status: number; type: string; body: string }> | { status: number; type: string; body: string };
+export type Page = () =>
+  Promise<{ status: number; type: string; body: string }> | { status: number; type: string; body: string };
 
 /**
  * A small HTTP server for probes and metrics: known paths, GET and HEAD only, bounded in time and connections.
@@ -13,20 +14,23 @@ export async function servePages(address: string, pages: Readonly<Record<string,
   const m = /^(.*):(\d{1,5})$/.exec(address);
   if (m === null) throw new Error(`Cannot listen on ${JSON.stringify(address)}: wanted is [HOST]:PORT, such as :8080`);
   const host = (m[1] ?? "").replace(/^\[|\]$/g, "");
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000 }, (request, response) => {
-    const page = pages[(request.url ?? "").split("?")[0] ?? ""];
-    if (request.method !== "GET" && request.method !== "HEAD") response.writeHead(405).end();
-    else if (page === undefined) response.writeHead(404).end();
-    else {
-      Promise.resolve()
-        .then(page)
-        .then(
-          ({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body),
-          (cause: unknown) => response.writeHead(500).end((cause as Error).message),
-        );
-    }
-    request.resume();
-  });
+  const server = createServer(
+    { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000 },
+    (request, response) => {
+      const page = pages[(request.url ?? "").split("?")[0] ?? ""];
+      if (request.method !== "GET" && request.method !== "HEAD") response.writeHead(405).end();
+      else if (page === undefined) response.writeHead(404).end();
+      else {
+        Promise.resolve()
+          .then(page)
+          .then(
+            ({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body),
+            (cause: unknown) => response.writeHead(500).end((cause as Error).message),
+          );
+      }
+      request.resume();
+    },
+  );
   server.maxConnections = 64;
   await listen(server, Number(m[2]), host, address);
   return () =>
@@ -40,7 +44,11 @@ function listen(server: Server, port: number, host: string, address: string): Pr
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why = cause.code === "EADDRINUSE" ? "the port is in use" : cause.message;
-      reject(new Error(`Cannot listen on ${address} for probes and metrics: ${why}; choose another --bind-address`, { cause }));
+      reject(
+        new Error(`Cannot listen on ${address} for probes and metrics: ${why}; choose another --bind-address`, {
+          cause,
+        }),
+      );
     });
     server.listen(port, host === "" ? undefined : host, resolve);
   });
@@ -50,6 +58,10 @@ function listen(server: Server, port: number, host: string, address: string): Pr
 export function probe(problems: () => readonly string[]): Page {
   return () => {
     const found = problems();
-    return { status: found.length === 0 ? 200 : 503, type: "text/plain", body: found.length === 0 ? "ok\n" : `${found.join("\n")}\n` };
+    return {
+      status: found.length === 0 ? 200 : 503,
+      type: "text/plain",
+      body: found.length === 0 ? "ok\n" : `${found.join("\n")}\n`,
+    };
   };
 }

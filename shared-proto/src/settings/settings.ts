@@ -71,7 +71,9 @@ export function resolveSettings(
   for (const setting of settings) {
     const value = values[setting.key];
     if (setting.choices !== undefined && !setting.choices.includes(String(value))) {
-      wrong.push(`${setting.key} (--${setting.flag}): ${JSON.stringify(value)} is none of ${setting.choices.join(", ")}`);
+      wrong.push(
+        `${setting.key} (--${setting.flag}): ${JSON.stringify(value)} is none of ${setting.choices.join(", ")}`,
+      );
       continue;
     }
     if (setting.type === "number" && !Number.isInteger(value)) {
@@ -108,7 +110,10 @@ function readConfigFile(settings: readonly Setting[], path: string): Record<stri
     const setting = settings.find((one) => one.key === key);
     if (setting === undefined) {
       const near = closest(key, keys);
-      const hint = distance(key.toLowerCase(), near.toLowerCase()) <= 4 ? `; did you mean ${near}?` : `; known are ${keys.join(", ")}`;
+      const hint =
+        distance(key.toLowerCase(), near.toLowerCase()) <= 4
+          ? `; did you mean ${near}?`
+          : `; known are ${keys.join(", ")}`;
       wrong.push(`${path}: unknown setting ${JSON.stringify(key)}${hint}`);
     } else if (value === null) continue;
     else if (typeof value !== setting.type) {
@@ -124,7 +129,8 @@ function readConfigFile(settings: readonly Setting[], path: string): Record<stri
 export function flagTable(settings: readonly Setting[]): string {
   const rows = settings.map((setting) => {
     const names = [setting.flag, ...(setting.aliases ?? [])].map((name) => `\`--${name}\``).join(", ");
-    const choices = setting.choices === undefined ? "" : ` One of ${setting.choices.map((one) => `\`${one}\``).join(", ")}.`;
+    const choices =
+      setting.choices === undefined ? "" : ` One of ${setting.choices.map((one) => `\`${one}\``).join(", ")}.`;
     const env = setting.env === undefined ? "" : ` Else \`$${setting.env}\`.`;
     return `| ${names} | \`${setting.key}\` | ${shown(setting.default) === "" ? "" : `\`${shown(setting.default)}\``} | ${setting.describe}.${choices}${env} |`;
   });

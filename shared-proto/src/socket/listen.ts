@@ -13,7 +13,9 @@ export function privateDirectory(path: string): void {
   if (!found.isDirectory()) throw new Error(`Cannot use ${path}: it is no directory; a directory of our own is wanted`);
   const me = process.getuid?.() ?? 0;
   if (found.uid !== me) {
-    throw new Error(`Cannot use ${path}: it belongs to user ${found.uid}, and this process runs as ${me}; nobody else may own it`);
+    throw new Error(
+      `Cannot use ${path}: it belongs to user ${found.uid}, and this process runs as ${me}; nobody else may own it`,
+    );
   }
 }
 

@@ -30,11 +30,14 @@ export async function serveConnect(options: ServeOptions): Promise<() => Promise
     acceptCompression: [],
     shutdownSignal: options.shutdownSignal,
   });
-  const server: Server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 60_000 }, (request, response) => {
-    // The adapter makes a URL of this header outside of any try: an odd one would end the process.
-    request.headers.host = "localhost";
-    adapter(request, response);
-  });
+  const server: Server = createServer(
+    { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 60_000 },
+    (request, response) => {
+      // The adapter makes a URL of this header outside of any try: an odd one would end the process.
+      request.headers.host = "localhost";
+      adapter(request, response);
+    },
+  );
   server.maxConnections = options.maxConnections;
   const listening = await listenPrivate(server, options.path);
   return () =>

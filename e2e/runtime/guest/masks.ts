@@ -1,0 +1,78 @@
+import { writeFileSync } from "node:fs";
+import { until } from "../../kit/node/processes.ts";
+import { becomes, CGROUP, file, Lab, same } from "./lab.ts";
+import { MASK_ROWS as ROWS } from "./rows.ts";
+
+const lab = await Lab.start("auto", "0-15");
+const { pods, agent } = lab;
+const shared = await pods.pod("shared");
+const s1 = await pods.run(shared, "s1");
+
+await lab.row(ROWS[0], async () => {
+  const state = await agent.state();
+  same("lever", String(state.lever), "2");
+  if (!state.leverWhy.includes("6.7")) throw new Error(`the reason is ${JSON.stringify(state.leverWhy)}`);
+});
+await lab.row(ROWS[1], async () => {
+  const pod = await pods.pod("requests");
+  const claim = await agent.claim({ fast: "2-3", slow: "10" }, [pod]);
+  const a = await pods.run(pod, "a", { cdi: [claim.ids["fast"] ?? ""] });
+  const b = await pods.run(pod, "b", { cdi: [claim.ids["slow"] ?? ""] });
+  await becomes("a's first instruction", () => a.first(), "2-3");
+  await becomes("b's first instruction", () => b.first(), "10");
+  await becomes("s1 runs on", () => s1.allowed(), "0-1,4-9,11-15");
+  await pods.removePod(pod);
+  await agent.release(claim.uid);
+});
+await lab.row(ROWS[2], async () => {
+  const pod = await pods.pod("two");
+  const one = await agent.claim({ cpus: "2-3" }, [pod]);
+  const two = await agent.claim({ cpus: "12" }, [pod]);
+  const x = await pods.run(pod, "x", { cdi: [...Object.values(one.ids), ...Object.values(two.ids)] });
+  await becomes("its first instruction", () => x.first(), "2-3,12");
+  const { stdout } = await pods.cri.call("execSync", {
+    containerId: x.id,
+    cmd: ["/bin/cat", "/proc/1/environ"],
+    timeout: 20n,
+  });
+  const environment = Buffer.from(stdout).toString("utf8").split("\0");
+  same(
+    "its variable",
+    environment.find((line) => line.startsWith("DRA_CPUS=")) ?? environment.join(" "),
+    "DRA_CPUS=2-3,12",
+  );
+  await pods.removePod(pod);
+  await agent.release(one.uid);
+  await agent.release(two.uid);
+});
+await lab.row(ROWS[3], async () => {
+  const [p, q] = await Promise.all([pods.pod("p"), pods.pod("q", "burstable")]);
+  const [cp, cq] = await Promise.all([agent.claim({ cpus: "4-5" }, [p]), agent.claim({ cpus: "8-9" }, [q])]);
+  const [x, y] = await Promise.all([
+    pods.run(p, "x", { cdi: Object.values(cp.ids) }),
+    pods.run(q, "y", { cdi: Object.values(cq.ids) }),
+  ]);
+  await becomes("x's first instruction", () => x.first(), "4-5");
+  await becomes("y's first instruction", () => y.first(), "8-9");
+  await becomes("s1 is read back", () => file(`${s1.cgroup}/cpuset.cpus.effective`), "0-3,6-7,10-15");
+});
+await lab.row(ROWS[4], async () => {
+  agent.daemon?.signal("SIGKILL");
+  await agent.daemon?.exited;
+  const s2 = await pods.run(shared, "s2");
+  await becomes("s2's first instruction", () => s2.first(), "0-15");
+  agent.start();
+  await agent.replace();
+  await becomes("s2 runs on", () => s2.allowed(), "0-3,6-7,10-15");
+  const { counters } = await agent.state();
+  same("escapes", String(counters?.escapes), "1");
+  same("repairs", String(counters?.repairs), "1");
+});
+await lab.row(ROWS[5], async () => {
+  writeFileSync(`${CGROUP}${s1.cgroup}/cpuset.cpus`, "0-15\n");
+  const began = Date.now();
+  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,10-15", 20_000);
+  console.log(`      put right after ${Date.now() - began} ms`);
+  await until("it is counted", async () => Number((await agent.state()).counters?.escapes) === 2, 5000);
+});
+await lab.end();

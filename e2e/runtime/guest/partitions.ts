@@ -1,0 +1,221 @@
+import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import type { ContainerHandle, PodHandle } from "../../kit/containerd/pods.ts";
+import { until } from "../../kit/node/processes.ts";
+import { PARTITION_ROWS as ROWS } from "./rows.ts";
+import { allowed, becomes, CGROUP, file, Lab, same, taskset } from "./lab.ts";
+
+const lab = await Lab.start("auto", "0-15");
+const { pods, agent } = lab;
+const others = async (wanted: string, ...containers: ContainerHandle[]): Promise<void> => {
+  for (const one of containers) await becomes(`${one.name} runs on`, () => one.allowed(), wanted);
+  same("PID 1 runs on", allowed(1), wanted);
+  same("this host process runs on", allowed("self"), wanted);
+};
+const drained = (uid: string): Promise<boolean> =>
+  until("the claim is drained", async () => (await agent.await(uid, 2000)).progress === 3, 30_000);
+const firstWords = (one: ContainerHandle, wanted: string): Promise<true> =>
+  becomes(`first instruction of ${one.name}`, () => one.first(), wanted);
+
+const shared = await pods.pod("shared");
+const s1 = await pods.run(shared, "s1");
+const p1 = await pods.pod("claim1");
+const p2 = await pods.pod("claim2", "burstable");
+let c1 = await agent.claim({ cpus: "4-5" }, [p1]);
+const c2 = await agent.claim({ cpus: "8-11" }, [p2]);
+let x1: ContainerHandle = s1;
+let x2: ContainerHandle = s1;
+const claimed = (
+  pod: PodHandle,
+  name: string,
+  claim: { ids: Readonly<Record<string, string>> },
+): Promise<ContainerHandle> => pods.run(pod, name, { cdi: Object.values(claim.ids) });
+
+await lab.row(ROWS[0], async () => {
+  const state = await agent.state();
+  same("lever", String(state.lever), "1");
+  same("s1 runs on", s1.allowed(), "0-15");
+});
+await lab.row(ROWS[1], async () => {
+  x1 = await claimed(p1, "x1", c1);
+  await firstWords(x1, "4-5");
+  await others("0-3,6-15", s1);
+  same("s1's own mask", file(`${s1.cgroup}/cpuset.cpus`), "0-15");
+  same("partition", file(`${x1.cgroup}/cpuset.cpus.partition`), "root");
+});
+await lab.row(ROWS[2], async () => {
+  x2 = await claimed(p2, "x2", c2);
+  await firstWords(x2, "8-11");
+  same("x1 runs on", x1.allowed(), "4-5");
+  await others("0-3,6-7,12-15", s1);
+});
+await lab.row(ROWS[3], async () => {
+  const dir = `/kubepods/besteffort/pod${p1.uid}/other`;
+  mkdirSync(CGROUP + dir);
+  try {
+    let code = "accepted";
+    try {
+      writeFileSync(`${CGROUP}${dir}/cpuset.cpus.exclusive`, "5\n");
+    } catch (cause) {
+      code = (cause as NodeJS.ErrnoException).code ?? "";
+    }
+    same("a sibling that asks for CPU 5", code, "EINVAL");
+  } finally {
+    rmdirSync(CGROUP + dir);
+  }
+});
+let s2 = s1;
+await lab.row(ROWS[4], async () => {
+  agent.daemon?.signal("SIGKILL");
+  await agent.daemon?.exited;
+  s2 = await pods.run(shared, "s2");
+  await firstWords(s2, "0-3,6-7,12-15");
+  const s3 = await pods.run(shared, "s3", { cpus: "4-7" });
+  await firstWords(s3, "6-7");
+});
+await lab.row(ROWS[5], async () => {
+  const { stdout } = await pods.cri.call("execSync", {
+    containerId: x1.id,
+    cmd: ["/bin/grep", "Cpus_allowed_list", "/proc/self/status"],
+    timeout: 20n,
+  });
+  same("exec in x1", Buffer.from(stdout).toString("utf8").trim().split(/\s+/)[1] ?? "", "4-5");
+  await pods.cri.call("updateContainerResources", { containerId: x1.id, linux: { cpuShares: 512n } });
+  same("x1 after an update of its shares", x1.allowed(), "4-5");
+  await pods.cri.call("updateContainerResources", { containerId: s1.id, linux: { cpusetCpus: "0-15" } });
+  same("s1 after an update to all CPUs", s1.allowed(), "0-3,6-7,12-15");
+});
+await lab.row(ROWS[6], async () => {
+  const status = await taskset("4-5", process.pid);
+  if (status === 0) throw new Error("taskset moved a host process onto claimed CPUs");
+});
+await lab.row(ROWS[7], async () => {
+  await pods.remove(x1);
+  await others("0-7,12-15", s1, s2);
+  same("x2 runs on", x2.allowed(), "8-11");
+});
+await lab.row(ROWS[8], async () => {
+  agent.start();
+  await agent.replace();
+  await agent.synchronized();
+  same("besteffort's list after the start", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "");
+  x1 = await claimed(p1, "x1b", c1);
+  await firstWords(x1, "4-5");
+  await others("0-3,6-7,12-15", s1, s2);
+  await pods.remove(x1);
+  await agent.release(c1.uid);
+  await drained(c1.uid);
+});
+await lab.row(ROWS[9], async () => {
+  c1 = await agent.claim({ cpus: "4-5" }, [p1], true);
+  x1 = await claimed(p1, "x1c", c1);
+  await firstWords(x1, "4-5");
+  same("partition", file(`${x1.cgroup}/cpuset.cpus.partition`), "isolated");
+  same("isolated CPUs of the machine", file("/cpuset.cpus.isolated"), "4-5");
+  await pods.remove(x1);
+  await agent.release(c1.uid);
+  await drained(c1.uid);
+});
+await lab.row(ROWS[10], async () => {
+  for (let n = 0; n < 4; n++) {
+    const pod = await pods.pod(`turn${n}`, n % 2 === 0 ? "besteffort" : "burstable");
+    const claim = await agent.claim({ cpus: "4-5" }, [pod]);
+    const x = await claimed(pod, "x", claim);
+    await firstWords(x, "4-5");
+    await others("0-3,6-7,12-15", s1);
+    await pods.remove(x);
+    await pods.removePod(pod);
+    await agent.release(claim.uid);
+    await drained(claim.uid);
+  }
+});
+await lab.row(ROWS[11], async () => {
+  const pod = await pods.pod("together");
+  c1 = await agent.claim({ a: "4", b: "5" }, [pod]);
+  const both = Object.values(c1.ids);
+  const a = await pods.run(pod, "a", { cdi: both });
+  const b = await pods.run(pod, "b", { cdi: both });
+  await firstWords(a, "4-5");
+  await firstWords(b, "4-5");
+  same("partition of the pod", file(`/kubepods/besteffort/pod${pod.uid}/cpuset.cpus.partition`), "root");
+  await others("0-3,6-7,12-15", s1);
+  await lab.row(ROWS[12], async () => {
+    const c = await pods.run(pod, "c");
+    await firstWords(c, "0-3,6-7,12-15");
+    await becomes("a runs on", () => a.allowed(), "4-5");
+    await becomes("b runs on", () => b.allowed(), "4-5");
+    await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,12-15");
+  });
+  await pods.removePod(pod);
+  await agent.release(c1.uid);
+  await drained(c1.uid);
+  await becomes("s1 runs on", () => s1.allowed(), "0-7,12-15");
+});
+await lab.row(ROWS[13], async () => {
+  const pod = await pods.pod("mixed");
+  c1 = await agent.claim({ cpus: "4-5" }, [pod]);
+  const plain = await pods.run(pod, "plain");
+  const a = await claimed(pod, "a", c1);
+  const b = await claimed(pod, "b", c1);
+  await firstWords(b, "4-5");
+  await becomes("a runs on", () => a.allowed(), "4-5");
+  await becomes("plain runs on", () => plain.allowed(), "0-3,6-7,12-15");
+  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,12-15");
+  await pods.removePod(pod);
+  await agent.release(c1.uid);
+  await drained(c1.uid);
+});
+await lab.row(ROWS[14], async () => {
+  await pods.remove(x2);
+  await agent.release(c2.uid);
+  await drained(c2.uid);
+  await others("0-15", s1, s2);
+  const pod = await pods.pod("greedy");
+  c1 = await agent.claim({ cpus: "1-15" }, [pod]);
+  const x = await claimed(pod, "x", c1);
+  await firstWords(x, "1-15");
+  await others("0", s1, s2);
+  await pods.removePod(pod);
+  await agent.release(c1.uid);
+  await drained(c1.uid);
+  await others("0-15", s1, s2);
+});
+/** The kernel answers EBUSY while it rebuilds its scheduling domains. */
+const online = (cpu: number, on: boolean): Promise<boolean> =>
+  until(`CPU ${cpu} is ${on ? "online" : "offline"}`, () => {
+    writeFileSync(`/sys/devices/system/cpu/cpu${cpu}/online`, on ? "1" : "0");
+    return true;
+  });
+const hot = await pods.pod("hot");
+const c3 = await agent.claim({ cpus: "4-5" }, [hot]);
+const x3 = await claimed(hot, "x3", c3);
+await lab.row(ROWS[15], async () => {
+  await firstWords(x3, "4-5");
+  await online(4, false);
+  await becomes("x3 runs on", () => x3.allowed(), "5");
+  await online(4, true);
+  await becomes("x3 runs on", () => x3.allowed(), "4-5");
+});
+await lab.row(ROWS[16], async () => {
+  await online(4, false);
+  await online(5, false);
+  await until("the escape is counted", async () => Number((await agent.state()).counters?.escapes) >= 1, 15_000, 200);
+  await online(4, true);
+  await online(5, true);
+  await becomes("x3 runs on", () => x3.allowed(), "4-5", 30_000);
+  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15", 30_000);
+});
+await lab.row(ROWS[17], async () => {
+  const began = Date.now();
+  writeFileSync(`${CGROUP}${x3.cgroup}/cpuset.cpus.partition`, "member\n");
+  await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), "root");
+  console.log(`      put right after ${Date.now() - began} ms`);
+  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
+});
+const metrics = await (await fetch("http://127.0.0.1:8081/metrics")).text();
+console.log(
+  metrics
+    .split("\n")
+    .filter((line) => /hook_duration_seconds_(sum|count)\{hook="StartContainer"/.test(line))
+    .join("\n"),
+);
+await lab.end();

@@ -1,0 +1,30 @@
+/** Rows that the guest prints and the host expects, by kernel. Each is shown by what the kernel says. */
+export const PARTITION_ROWS = [
+  "the kernel lever is in force",
+  "a claim's container has its CPUs alone from its first instruction, without an update to anybody",
+  "a second claim",
+  "the kernel refuses a double allocation",
+  "agent killed: a new container, and one that asks for claimed CPUs, stay off",
+  "exec in the claim's container; CRI updates of it and of a shared one",
+  "a host process cannot move onto claimed CPUs",
+  "a claim's container removed while the agent is dead: its CPUs are everybody's",
+  "agent back: stale lists are cleaned, and the claim's next container takes the CPUs back",
+  "an isolated claim",
+  "four claims in and out of two QoS classes on the same CPUs",
+  "a claim shared by all containers of a pod: the pod is the partition",
+  "a shared container joins such a pod: the claim is held by masks",
+  "a claim shared by some containers of a pod",
+  "everything taken and given back",
+  "a CPU of a claim offline and back",
+  "all CPUs of a claim offline and back: reported and repaired",
+  "another program makes a partition invalid: noticed and put right",
+] as const;
+
+export const MASK_ROWS = [
+  "the file lever is in force, and says why",
+  "per-request shares in two containers of a pod",
+  "two claims in one container",
+  "two claim pods at once, and everybody read back off them",
+  "agent killed: a new container escapes, and is found and repaired when it is back",
+  "masks set by somebody else are put right",
+] as const;

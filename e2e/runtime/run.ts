@@ -1,0 +1,23 @@
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+
+// The agent on real containerd without a kubelet, then in emulated machines. `--full`: long versions; `--only native|guest`: one part.
+if (process.getuid?.() !== 0) {
+  console.error("npm run test:runtime needs root: it makes namespaces and cgroups, and runs containerd");
+  process.exit(1);
+}
+const root = join(import.meta.dirname, "..", "..");
+const at = process.argv.indexOf("--only");
+const only = at < 0 ? "" : (process.argv[at + 1] ?? "");
+const files = globSync(`e2e/runtime/${only}*.test.ts`, { cwd: root }).sort().reverse();
+const mocha = spawnSync(
+  process.execPath,
+  [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files],
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...(process.argv.includes("--full") ? { DRACPU_FULL: "1" } : {}) },
+  },
+);
+process.exit(mocha.status ?? 1);
