@@ -1,0 +1,102 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { expect } from "chai";
+import { cpuCapacity, planDevices, type DevicePlan } from "../../src/slices/plan.ts";
+import { planSlices } from "../../src/slices/slices.ts";
+import { SysfsOverlay } from "../../src/sysfs/tree.ts";
+import { readMachine } from "../../src/topology/read.ts";
+import { overlay, twoSockets } from "../topology/machines.ts";
+
+const plan = (reserved = "", keepShared = 0, text = twoSockets()): DevicePlan =>
+  planDevices(readMachine(SysfsOverlay.parse(text, undefined)), {
+    mode: "grouped",
+    groupBy: "numanode",
+    reserved: CpuSet.parse(reserved),
+    keepShared,
+  });
+const OWNER = { driver: "dra.cpu", nodeName: "n", nodeUid: "u" };
+
+describe("devices", () => {
+  it("are one for each NUMA node, named after it", () => {
+    const { devices, candidates } = plan();
+    expect(devices.map((one) => one.name)).to.deep.equal(["cpudevnuma000", "cpudevnuma001"]);
+    expect(candidates.get("cpudevnuma001")?.toString()).to.equal("4-7,12-15");
+    expect(devices[1]).to.deep.include({
+      allowMultipleAllocations: true,
+      capacity: { "dra.cpu/cpu": { value: "8", requestPolicy: { default: "1", validRange: { min: "1", step: "1" } } } },
+    });
+    expect(devices[1]?.attributes).to.deep.equal({
+      "resource.kubernetes.io/numaNode": { int: 1 },
+      "dra.cpu/numaNodeID": { int: 1 },
+      "dra.net/numaNode": { int: 1 },
+      "dra.cpu/smtEnabled": { bool: true },
+      "dra.cpu/numCPUs": { int: 8 },
+      "dra.cpu/numCores": { int: 4 },
+      "dra.cpu/numFullCores": { int: 4 },
+      "dra.cpu/socketID": { int: 1 },
+      "dra.cpu/dieID": { int: 0 },
+      "dra.cpu/cpus": { string: "4-7,12-15" },
+    });
+  });
+
+  it("keep their names when CPUs are reserved or withheld", () => {
+    const { devices, candidates, keepShared } = plan("0-3,8-11", 2);
+    expect(devices.map((one) => one.name)).to.deep.equal(["cpudevnuma001"]);
+    expect(keepShared.toString()).to.equal("4,12");
+    expect(candidates.get("cpudevnuma001")?.toString()).to.equal("5-7,13-15");
+  });
+
+  it("have a policy that the API server takes", () => {
+    expect(cpuCapacity(1).requestPolicy).to.deep.equal({ default: "1", validValues: ["1"] });
+    expect(cpuCapacity(2).requestPolicy).to.deep.equal({ default: "1", validRange: { min: "1", step: "1" } });
+  });
+
+  it("leave a list of CPUs out that is longer than an attribute may be", () => {
+    const scattered = Array.from({ length: 40 }, (_, n) => n * 2).join(",");
+    const { devices } = plan(
+      "",
+      0,
+      overlay({ "devices/system/cpu/online": scattered, "devices/system/node/node0/cpulist": scattered }),
+    );
+    expect(devices[0]?.attributes).not.to.have.property("dra.cpu/cpus");
+  });
+
+  it("say it when none is left, and when a reserved CPU does not exist", () => {
+    expect(plan("0-15").problems.join(" ")).to.include("no CPU is left to offer");
+    expect(plan("99").problems.join(" ")).to.include("reserved CPUs 99 do not exist");
+  });
+
+  it("are one where the machine tells no NUMA nodes", () => {
+    expect(
+      plan("", 1, overlay({ "devices/system/cpu/online": "0-3" }))
+        .candidates.get("cpudevnuma000")
+        ?.toString(),
+    ).to.equal("1-3");
+  });
+});
+
+describe("slices", () => {
+  it("are owned by the Node, and one without devices is published where there is nothing to offer", () => {
+    const [slice] = planSlices([], OWNER, 3);
+    expect(slice).to.deep.equal({
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceSlice",
+      metadata: {
+        name: "00000-dra.cpu-n",
+        ownerReferences: [{ apiVersion: "v1", kind: "Node", name: "n", uid: "u", controller: true }],
+      },
+      spec: {
+        driver: "dra.cpu",
+        nodeName: "n",
+        pool: { name: "n", generation: 3, resourceSliceCount: 1 },
+        devices: [],
+      },
+    });
+  });
+  it("hold at most 128 devices each, under names of at most 253 characters", () => {
+    const many = Array.from({ length: 300 }, (_, n) => ({ name: `d${n}`, attributes: {} }));
+    const slices = planSlices(many, { ...OWNER, nodeName: "n".repeat(253) }, 1);
+    expect(slices.map((one) => one.spec.devices.length)).to.deep.equal([128, 128, 44]);
+    expect(new Set(slices.map((one) => one.metadata.name)).size).to.equal(3);
+    for (const one of slices) expect(one.metadata.name.length).to.be.at.most(253);
+  });
+});
