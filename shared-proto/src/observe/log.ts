@@ -1,4 +1,6 @@
-import { destination, pino, stdTimeFunctions } from "pino";
+import { constants, fstatSync, openSync } from "node:fs";
+import { pino, stdTimeFunctions } from "pino";
+import sonic from "sonic-boom";
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -25,7 +27,13 @@ export interface LogWriter extends Log {
  * pipe whose reader may be down, and a synchronous write to a full pipe stops the event loop.
  */
 export function createLog(options: { level: LogLevel; program: string; fd?: number }): LogWriter {
-  const out = destination({ dest: options.fd ?? 1, sync: false, minLength: 0, maxLength: MAX_WAITING_BYTES });
+  // Not pino.destination: that one flushes synchronously at exit, and would wait for ever for a reader that does not read.
+  const out = new sonic.SonicBoom({
+    fd: withoutBlocking(options.fd ?? 1),
+    sync: false,
+    minLength: 0,
+    maxLength: MAX_WAITING_BYTES,
+  });
   let dropped = 0;
   out.on("drop", () => {
     dropped += 1;
@@ -72,4 +80,16 @@ export function createLog(options: { level: LogLevel; program: string; fd?: numb
         });
       }),
   };
+}
+
+/**
+ * A pipe is opened anew without blocking: a write to a full one would hold a thread of the pool for as long as nobody reads, and the process could not even
+ * end. The original descriptor is shared with others, and stays as it is.
+ */
+function withoutBlocking(fd: number): number {
+  try {
+    return fstatSync(fd).isFIFO() ? openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK) : fd;
+  } catch {
+    return fd;
+  }
 }

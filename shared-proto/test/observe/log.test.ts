@@ -1,0 +1,67 @@
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
+
+const PROGRAM = `
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { createLog } from "@dracpu/shared-proto/observe/log.ts";
+const log = createLog({ level: "info", program: "t" });
+const delay = monitorEventLoopDelay({ resolution: 1 });
+delay.enable();
+const end = Date.now() + 1500;
+let lines = 0;
+const turn = () => {
+  for (let n = 0; n < 200; n++) { log.info("x".repeat(200), { lines }); lines += 1; }
+  if (Date.now() < end) setTimeout(turn, 2);
+  else {
+    process.stderr.write(JSON.stringify({ lines, max: delay.max / 1e6, rss: process.memoryUsage().rss / 1e6 }));
+    process.exit(0);
+  }
+};
+turn();
+`;
+
+describe("the log", () => {
+  it("stops nothing and grows nothing where nobody reads it", async function () {
+    this.timeout(20_000);
+    const dir = mkdtempSync(join(tmpdir(), "fifo-"));
+    execFileSync("mkfifo", [join(dir, "out")]);
+    // Opened for both directions it blocks nobody; it is never read.
+    const fifo = openSync(join(dir, "out"), "r+");
+    const child = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], {
+      stdio: ["ignore", fifo, "pipe"],
+      cwd: import.meta.dirname,
+    });
+    let report = "";
+    child.stderr?.on("data", (chunk: Buffer) => (report += chunk.toString()));
+    await new Promise((resolve) => child.on("exit", resolve));
+    closeSync(fifo);
+    rmSync(dir, { recursive: true });
+    const { lines, max, rss } = JSON.parse(report.slice(report.indexOf("{"))) as {
+      lines: number;
+      max: number;
+      rss: number;
+    };
+    expect(lines).to.be.above(5000);
+    expect(max, "longest stall of the event loop in ms").to.be.below(200);
+    expect(rss, "resident memory in MB").to.be.below(200);
+  });
+});
+
+describe("a ring", () => {
+  it("numbers entries, keeps the newest, and tells a reader how far back it goes", () => {
+    const ring = new Ring<string>(3);
+    let heard = 0;
+    const unsubscribe = ring.subscribe(() => (heard += 1));
+    for (const word of ["a", "b", "c", "d", "e"]) ring.push((seq) => `${seq}${word}`);
+    unsubscribe();
+    ring.push((seq) => `${seq}f`);
+    expect(ring.after(0n)).to.deep.equal({ events: ["4d", "5e", "6f"], oldestSeq: 4n });
+    expect(ring.after(5n).events).to.deep.equal(["6f"]);
+    expect(ring.after(6n).events).to.deep.equal([]);
+    expect([ring.lastSeq, heard]).to.deep.equal([6n, 5]);
+  });
+});

@@ -1,0 +1,66 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { resolveSettings, SettingsFault, type Setting, type Values } from "@dracpu/shared-proto/settings/settings.ts";
+
+const SETTINGS: readonly Setting[] = [
+  {
+    key: "reservedCPUs",
+    flag: "reserved-cpus",
+    type: "string",
+    default: "",
+    describe: "",
+    check: (text) => (text === "bad" ? "it is bad" : undefined),
+  },
+  { key: "keepShared", flag: "keep-shared", type: "number", default: 1, describe: "" },
+  { key: "lever", flag: "lever", type: "string", choices: ["auto", "file"], default: "auto", describe: "" },
+  { key: "nodeName", flag: "node-name", type: "string", default: "", env: "NODE_NAME", describe: "" },
+];
+
+describe("settings", () => {
+  const dir = mkdtempSync(join(tmpdir(), "set-"));
+  const file = join(dir, "config.yaml");
+  after(() => rmSync(dir, { recursive: true }));
+  const resolve = (argv: Record<string, unknown>, yaml?: string, env: Record<string, string> = {}): Values => {
+    if (yaml !== undefined) writeFileSync(file, yaml);
+    return resolveSettings(SETTINGS, { ...argv, ...(yaml === undefined ? {} : { config: file }) }, env);
+  };
+
+  it("come from flags, then the file, then the environment, then defaults", () => {
+    expect(resolve({})).to.deep.equal({ reservedCPUs: "", keepShared: 1, lever: "auto", nodeName: "" });
+    expect(
+      resolve({ "keep-shared": 3 }, 'keepShared: 2\nreservedCPUs: "0"\nnodeName: from-file', { NODE_NAME: "from-env" }),
+    ).to.deep.equal({
+      reservedCPUs: "0",
+      keepShared: 3,
+      lever: "auto",
+      nodeName: "from-file",
+    });
+    expect(resolve({}, undefined, { NODE_NAME: "from-env" })["nodeName"]).to.equal("from-env");
+    expect(resolve({ "reserved-cpus": "" }, 'reservedCPUs: "0"')["reservedCPUs"]).to.equal("");
+    expect(resolve({}, "")["keepShared"]).to.equal(1);
+  });
+  for (const [what, argv, yaml, says] of [
+    ["a misspelt key, with the nearest", {}, "reservedCpus: x", "did you mean reservedCPUs?"],
+    ["all misspelt keys", {}, "levver: a\nkeepShard: 1", "keepShared?"],
+    ["an unknown key, with what there is", {}, "somethingElse: 1", "known are reservedCPUs, keepShared"],
+    ["a wrong type, with the cure", {}, "reservedCPUs: 0", 'write it in quotes: "0"'],
+    ["a doubled key", {}, "lever: auto\nlever: file", "Map keys must be unique"],
+    ["a list", {}, "- a", "no mapping"],
+    ["a value that is none of the choices", {}, "lever: kernl", "none of auto, file"],
+    ["a fraction", { "keep-shared": 1.5 }, undefined, "no whole number"],
+    ["a flag given twice", { lever: ["auto", "file"] }, undefined, "more than once"],
+    ["what its own check refuses", { "reserved-cpus": "bad" }, undefined, "reservedCPUs (--reserved-cpus): it is bad"],
+    [
+      "a file that is not there",
+      { config: "/nowhere.yaml" },
+      undefined,
+      "Cannot read the configuration file /nowhere.yaml",
+    ],
+  ] as const) {
+    it(`refuse ${what}`, () => {
+      expect(() => resolve(argv, yaml)).to.throw(SettingsFault, says);
+    });
+  }
+});
