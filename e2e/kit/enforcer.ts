@@ -1,0 +1,108 @@
+import { create } from "@bufbuild/protobuf";
+import { Enforcer } from "@dracpu/nri-agent/enforce/enforcer.ts";
+import type { AgentMemory, EventRing } from "@dracpu/nri-agent/enforce/ports.ts";
+import type { SessionReport } from "@dracpu/nri-agent/enforce/view.ts";
+import * as names from "@dracpu/shared-proto/contract/names.ts";
+import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import { ContainerState, type Container, type PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { ContainerSchema, PodSandboxSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
+import { MemoryCgroup } from "./memorycgroup.ts";
+
+/** The agent's decisions in this process: real but for the cgroups, the file and the runtime, which a test plays. */
+export class TestAgent {
+  readonly cgroup = new MemoryCgroup();
+  readonly saved: AgentMemory[] = [];
+  readonly enforcer: Enforcer;
+  readonly counts: Record<string, number> = {};
+  diskFull = false;
+  #state: SessionReport["state"] = "away";
+
+  constructor(restored?: AgentMemory) {
+    const ring = new Ring<Event>(64);
+    const events: EventRing = {
+      get lastSeq() {
+        return ring.lastSeq;
+      },
+      after: (seq) => ring.after(seq),
+      subscribe: (listener) => ring.subscribe(listener),
+      add: (event) => ring.push((seq) => create(EventSchema, { ...event, seq })),
+    };
+    this.enforcer = new Enforcer({
+      cgroup: this.cgroup,
+      levers: { force: "file", masks: "file", why: "test" },
+      memory: {
+        save: async (memory) => {
+          await Promise.resolve();
+          if (this.diskFull) throw new Error("Cannot write agent.json: the disk is full; free space on it");
+          this.saved.push(memory);
+        },
+      },
+      clock: {
+        now: () => Date.now(),
+        later: (ms, task) => {
+          const timer = setTimeout(task, ms);
+          timer.unref();
+          return () => clearTimeout(timer);
+        },
+        yield: () => new Promise((resolve) => setImmediate(resolve)),
+      },
+      observer: {
+        info: () => {},
+        warn: () => {},
+        error: () => {},
+        count: (name) => (this.counts[name] = (this.counts[name] ?? 0) + 1),
+        refused: (reason) => (this.counts[reason] = (this.counts[reason] ?? 0) + 1),
+      },
+      events,
+      calls: { updateContainers: () => Promise.resolve() },
+      names: {
+        cdiKind: names.CDI_KIND,
+        envPrefix: names.CPUSET_ENV_PREFIX,
+        shareEnvPrefix: names.CPUSHARE_ENV_PREFIX,
+        cpusVariable: names.CPUS_ENV,
+        gatePaths: names.GATE_PATHS,
+        annotation: names.MARK_ANNOTATION,
+      },
+      identity: { instance: "agent-1", version: "0", protocolMin: 1, protocolMax: 1, features: [] },
+      ownPodUid: "own",
+      factsOf: () => ({ cdiVisible: true, canUpdate: false }),
+      session: () => ({ state: this.#state, since: 0, why: "", canUpdate: false, connections: 1 }),
+      tally: () => ({ escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 }),
+    });
+    if (restored !== undefined) this.enforcer.restore(restored);
+  }
+
+  /** A session that lists these containers. */
+  async connect(pods: readonly PodSandbox[] = [], containers: readonly Container[] = []): Promise<void> {
+    this.enforcer.hooks.sessionConfigured({
+      id: "session-1",
+      runtime: { name: "containerd", version: "2.4.2", nriVersion: "0.12.3", requestTimeoutMs: 2000 },
+    });
+    this.#state = "synchronized";
+    await this.enforcer.hooks.synchronize(pods, containers);
+  }
+}
+
+export function pod(uid: string): PodSandbox {
+  return create(PodSandboxSchema, { id: `sandbox-${uid}`, uid, name: uid, namespace: "default" });
+}
+
+/** A running container of a pod, in `/kubepods/<pod>/<id>`. */
+export function container(
+  podUid: string,
+  id: string,
+  more: { cdi?: string[]; env?: string[]; annotations?: Record<string, string>; gate?: boolean } = {},
+): Container {
+  return create(ContainerSchema, {
+    id,
+    podSandboxId: `sandbox-${podUid}`,
+    name: id,
+    state: ContainerState.CONTAINER_RUNNING,
+    env: more.env ?? [],
+    annotations: more.annotations ?? {},
+    mounts: more.gate === true ? [{ destination: names.GATE_PATH }] : [],
+    linux: { cgroupsPath: `/kubepods/${podUid}/${id}` },
+    CDIDevices: (more.cdi ?? []).map((name) => ({ name })),
+  });
+}
