@@ -24,6 +24,7 @@ export interface AgentOptions {
   readonly lever: "auto" | "kernel" | "file" | "runtime";
   readonly online: CpuSet;
   readonly reserved?: CpuSet;
+  readonly cgroupRoot?: string;
   /** For its metrics; none by default. */
   readonly bindAddress?: string;
 }
@@ -71,6 +72,8 @@ export class AgentProcess {
         join(this.#o.dir, "agent"),
         "--bind-address",
         this.#o.bindAddress ?? "",
+        "--cgroup-root",
+        this.#o.cgroupRoot ?? "/sys/fs/cgroup",
         "--lever",
         this.#o.lever,
       ],

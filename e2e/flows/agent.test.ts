@@ -1,0 +1,161 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { EmptySchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { expect } from "chai";
+import { AgentProcess } from "../kit/agent/agent.ts";
+import { container, pod } from "../kit/enforcer.ts";
+import { FakeRuntime, PluginRefusal } from "../kit/fakeruntime/runtime.ts";
+
+const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
+
+// The agent as a process, on a directory that looks like cgroup v1: no root, no runtime, the bytes of the real one.
+describe("the agent's process", function () {
+  this.timeout(60_000);
+  const dir = mkdtempSync(join(tmpdir(), "ap-"));
+  const cgroups = join(dir, "cg");
+  const runtime = new FakeRuntime(join(dir, "nri.sock"));
+  const agent = new AgentProcess({
+    dir,
+    argv: [process.execPath, MAIN],
+    nriSocket: runtime.path,
+    cdiDir: join(dir, "cdi"),
+    lever: "runtime",
+    online: CpuSet.parse("0-7"),
+    cgroupRoot: cgroups,
+    bindAddress: "127.0.0.1:18099",
+  });
+  const connected = async (): Promise<void> => {
+    const plugin = runtime.plugin();
+    await plugin;
+    await runtime.synchronize([], []);
+    await agent.synchronized();
+  };
+  before(async () => {
+    for (const file of ["cpuset.cpus", "cpuset.effective_cpus"]) {
+      mkdirSync(join(cgroups, "cpuset"), { recursive: true });
+      execFileSync("sh", ["-c", `echo 0-7 > '${join(cgroups, "cpuset", file)}'`]);
+    }
+    await runtime.listen();
+    const first = connected();
+    agent.start();
+    await agent.replace();
+    await first;
+  });
+  after(async () => {
+    await agent.daemon?.stop();
+    await runtime.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it("subscribes to events that every NRI version knows", () => {
+    expect(runtime.events).to.be.above(0).and.below(0x800);
+  });
+
+  it("puts a Synchronize in parts together", async () => {
+    const again = runtime.plugin();
+    runtime.drop();
+    await again;
+    const containers = Array.from({ length: 9 }, (_, n) =>
+      container("p", `s${n}`, { env: ["PADDING=".padEnd(20_000, "x")] }),
+    );
+    await runtime.synchronize([pod("p")], containers, 3);
+    await agent.synchronized();
+    expect((await agent.state()).containers.length).to.equal(9);
+  });
+
+  it("refuses a forged variable in words that reach the runtime", async () => {
+    const refusal = await runtime
+      .create(pod("p"), container("p", "forger", { env: ["DRA_CPUSET_x=0"] }))
+      .catch((cause: unknown) => cause);
+    expect(refusal).to.be.instanceOf(PluginRefusal);
+    expect((refusal as PluginRefusal).message)
+      .to.include("DRA_CPUSET_x")
+      .and.include("default/p");
+  });
+
+  it("answers what it does not know with UNIMPLEMENTED, and what it cannot read with a sentence, and lives on", async () => {
+    const unknown = await runtime.call("Tomorrow", EmptySchema, {}, EmptySchema).catch((cause: unknown) => cause);
+    expect((unknown as PluginRefusal).code).to.equal(12);
+    const other = await runtime
+      .call("CreateContainer", EmptySchema, {}, EmptySchema, "other.Service")
+      .catch((cause: unknown) => cause);
+    expect((other as PluginRefusal).code).to.equal(12);
+    const empty = await runtime.call("CreateContainer", EmptySchema, {}, EmptySchema).catch((cause: unknown) => cause);
+    expect((empty as PluginRefusal).message).to.include("names no pod or no container");
+    const cut = await runtime
+      .call(
+        "StartContainer",
+        EmptySchema,
+        { $unknown: [{ no: 1, wireType: 2, data: new Uint8Array([5, 1]) }] } as never,
+        EmptySchema,
+      )
+      .catch((cause: unknown) => cause);
+    expect((cut as PluginRefusal).message).to.match(/cannot be read|names no pod/);
+    expect((await runtime.create(pod("p"), container("p", "fine"))).adjust?.linux?.resources?.cpu?.cpus).to.equal(
+      "0-7",
+    );
+  });
+
+  for (const [what, bytes] of [
+    ["a message of 3 GB", new Uint8Array([0, 0, 0, 1, 0, 0, 0, 10, 0xb2, 0xd0, 0x5e, 0, 0, 0, 0, 1, 1, 0])],
+    ["noise", Uint8Array.from({ length: 5000 }, (_, n) => (n * 2654435761) >>> 13)],
+  ] as const) {
+    it(`comes back after ${what} from the runtime's side`, async () => {
+      const pid = agent.daemon?.pid;
+      runtime.raw(bytes);
+      const again = connected();
+      runtime.drop();
+      await again;
+      expect(agent.daemon?.isAlive()).to.equal(true);
+      expect(agent.daemon?.pid).to.equal(pid);
+      expect(
+        (await runtime.create(pod("p"), container("p", `after-${what.length}`))).adjust?.linux?.resources?.cpu?.cpus,
+      ).to.equal("0-7");
+    });
+  }
+
+  it("keeps its hooks quick while 16 clients read its state", async () => {
+    const reading = new AbortController();
+    const clients = Array.from({ length: 16 }, async () => {
+      while (!reading.signal.aborted) {
+        await agent.state();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    });
+    const times: number[] = [];
+    for (let n = 0; n < 300; n++) {
+      const one = container("q", `h${n}`, { env: Array.from({ length: 30 }, (_, k) => `V${k}=${"x".repeat(50)}`) });
+      const began = performance.now();
+      await runtime.create(pod("q"), one);
+      times.push(performance.now() - began);
+      await runtime.event("RemoveContainer", pod("q"), one);
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+    reading.abort();
+    await Promise.all(clients);
+    times.sort((a, b) => a - b);
+    console.log(
+      `      CreateContainer with 16 readers: p50 ${times[150]?.toFixed(2)} ms, p99 ${times[296]?.toFixed(2)} ms, as the runtime sees it`,
+    );
+    // Inside the hook, where no other process's turn counts.
+    const text = await (await fetch("http://127.0.0.1:18099/metrics")).text();
+    const of = (pattern: RegExp): number => Number(pattern.exec(text)?.[1]);
+    const all = of(/hook_duration_seconds_count\{hook="CreateContainer"\} (\d+)/);
+    const quick = of(/hook_duration_seconds_bucket\{le="0.005",hook="CreateContainer"\} (\d+)/);
+    expect(all).to.be.at.least(300);
+    expect(quick / all, "share of hooks under 5 ms").to.be.at.least(0.99);
+  });
+
+  it("gives everybody an answer when it stops, and leaves no socket behind", async () => {
+    await agent.daemon?.stop(10_000);
+    expect(existsSync(join(dir, "ctl", "control.sock"))).to.equal(false);
+    expect(existsSync(join(dir, "ins", "inspect.sock"))).to.equal(false);
+    expect(existsSync(join(dir, "agent", "lock.sock"))).to.equal(false);
+    const log = readFileSync(agent.daemon?.log ?? "", "utf8");
+    expect(log).to.include("stopping on SIGTERM");
+    expect(log).not.to.include("this is a defect");
+  });
+});
