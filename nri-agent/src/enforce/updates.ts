@@ -73,7 +73,10 @@ export class RuntimeUpdates {
   forReply(exceptId: string): ContainerUpdate[] {
     if (this.#canUpdate || this.#node.levers.masks !== "runtime" || this.#queue.size === 0) return [];
     const batch = this.#take(exceptId);
-    for (const container of batch) grant(container, "reply");
+    for (const container of batch) {
+      grant(container, "reply");
+      container.stored = container.wanted;
+    }
     return batch.map((container) => maskUpdate(container.ref.id, container.wanted));
   }
 
