@@ -23,6 +23,8 @@ export interface ContainerHandle {
   allowed(): string;
   /** `Cpus_allowed_list` as its first instruction saw it. */
   first(): string;
+  /** This driver's variables, as its first instruction saw them. */
+  environment(): string[];
 }
 
 export interface ContainerOptions {
@@ -103,6 +105,7 @@ export class Pods {
       cgroup: `${parent}/${id}`,
       allowed: () => list(readFileSync(`/proc/${pid}/status`, "utf8")),
       first: () => list(readFileSync(log, "utf8")),
+      environment: () => [...readFileSync(log, "utf8").matchAll(/ (DRA_\S+=\S*)/g)].map(([, line]) => line ?? ""),
     };
   }
 

@@ -116,3 +116,15 @@ export function taskset(cpus: string, pid: number): Promise<number | null> {
     spawn("taskset", ["-pc", cpus, String(pid)], { stdio: "ignore" }).on("exit", resolve);
   });
 }
+
+/** Takes a CPU offline, or back. The kernel answers EBUSY while it rebuilds scheduling domains. */
+export function setOnline(cpu: number, on: boolean, ms = 10_000): Promise<true> {
+  return until(
+    `CPU ${cpu} is ${on ? "online" : "offline"}`,
+    () => {
+      writeFileSync(`/sys/devices/system/cpu/cpu${cpu}/online`, on ? "1" : "0");
+      return true;
+    },
+    ms,
+  );
+}

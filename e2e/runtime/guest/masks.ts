@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { until } from "../../kit/node/processes.ts";
-import { becomes, CGROUP, file, Lab, same } from "./lab.ts";
+import { becomes, CGROUP, file, Lab, same, setOnline } from "./lab.ts";
 import { MASK_ROWS as ROWS } from "./rows.ts";
 
 const lab = await Lab.start("auto", "0-15");
@@ -30,15 +30,9 @@ await lab.row(ROWS[2], async () => {
   const two = await agent.claim({ cpus: "12" }, [pod]);
   const x = await pods.run(pod, "x", { cdi: [...Object.values(one.ids), ...Object.values(two.ids)] });
   await becomes("its first instruction", () => x.first(), "2-3,12");
-  const { stdout } = await pods.cri.call("execSync", {
-    containerId: x.id,
-    cmd: ["/bin/cat", "/proc/1/environ"],
-    timeout: 20n,
-  });
-  const environment = Buffer.from(stdout).toString("utf8").split("\0");
-  same(
+  await becomes(
     "its variable",
-    environment.find((line) => line.startsWith("DRA_CPUS=")) ?? environment.join(" "),
+    () => x.environment().find((one) => one.startsWith("DRA_CPUS=")) ?? "",
     "DRA_CPUS=2-3,12",
   );
   await pods.removePod(pod);
@@ -68,11 +62,28 @@ await lab.row(ROWS[4], async () => {
   same("escapes", String(counters?.escapes), "1");
   same("repairs", String(counters?.repairs), "1");
 });
+const escapes = async (): Promise<number> => Number((await agent.state()).counters?.escapes);
 await lab.row(ROWS[5], async () => {
+  const before = await escapes();
   writeFileSync(`${CGROUP}${s1.cgroup}/cpuset.cpus`, "0-15\n");
   const began = Date.now();
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,10-15", 20_000);
   console.log(`      put right after ${Date.now() - began} ms`);
-  await until("it is counted", async () => Number((await agent.state()).counters?.escapes) === 2, 5000);
+  await until("it is counted", async () => (await escapes()) === before + 1, 5000);
+});
+await lab.row(ROWS[6], async () => {
+  const pod = await pods.pod("hot");
+  const claim = await agent.claim({ cpus: "2-3" }, [pod]);
+  const x = await pods.run(pod, "x", { cdi: Object.values(claim.ids) });
+  await becomes("its first instruction", () => x.first(), "2-3");
+  await setOnline(2, false);
+  await becomes("x runs on", () => x.allowed(), "3");
+  const before = await escapes();
+  await setOnline(3, false);
+  await until("the escape is counted", async () => (await escapes()) > before, 15_000, 200);
+  await setOnline(2, true);
+  await setOnline(3, true);
+  await becomes("x runs on", () => x.allowed(), "2-3", 30_000);
+  await becomes("s1 runs on", () => s1.allowed(), "0-1,6-7,10-15", 30_000);
 });
 await lab.end();

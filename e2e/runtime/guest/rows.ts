@@ -16,7 +16,7 @@ export const PARTITION_ROWS = [
   "a claim shared by some containers of a pod",
   "everything taken and given back",
   "a CPU of a claim offline and back",
-  "all CPUs of a claim offline and back: reported and repaired",
+  "the last CPU of a partition offline and back: kept by the kernel, or reported and repaired",
   "another program makes a partition invalid: noticed and put right",
 ] as const;
 
@@ -27,4 +27,5 @@ export const MASK_ROWS = [
   "two claim pods at once, and everybody read back off them",
   "agent killed: a new container escapes, and is found and repaired when it is back",
   "masks set by somebody else are put right",
+  "all CPUs of a claim offline and back: reported and repaired",
 ] as const;

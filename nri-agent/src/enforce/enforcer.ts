@@ -65,6 +65,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       clock,
       observer,
       calls: options.calls,
+      onSend: (container) => this.#verifier.check(container),
       onAnswer: (containers) => {
         for (const container of containers) container.effective = undefined;
         mover.kick();

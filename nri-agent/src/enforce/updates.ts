@@ -25,6 +25,7 @@ export class RuntimeUpdates {
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #calls: RuntimeCalls;
+  readonly #onSend: (container: ContainerRecord) => void;
   readonly #onAnswer: (containers: readonly ContainerRecord[]) => void;
   readonly #queue = new Map<string, ContainerRecord>();
   #inFlight = false;
@@ -36,6 +37,8 @@ export class RuntimeUpdates {
     clock: Clock;
     observer: Observer;
     calls: RuntimeCalls;
+    /** Before each that is sent: the update would put right in silence what somebody else has set. */
+    onSend: (container: ContainerRecord) => void;
     /** After each answered batch: the kernel is to be read, since success is no proof. */
     onAnswer: (containers: readonly ContainerRecord[]) => void;
   }) {
@@ -43,6 +46,7 @@ export class RuntimeUpdates {
     this.#clock = parts.clock;
     this.#observer = parts.observer;
     this.#calls = parts.calls;
+    this.#onSend = parts.onSend;
     this.#onAnswer = parts.onAnswer;
   }
 
@@ -90,6 +94,7 @@ export class RuntimeUpdates {
     if (this.#inFlight || !this.#canUpdate || !this.#node.synchronized) return;
     const batch = this.#take("");
     if (batch.length === 0) return;
+    for (const container of batch) this.#onSend(container);
     this.#inFlight = true;
     const granted = batch.map((container) => grant(container, "call"));
     try {

@@ -33,28 +33,32 @@ export class Verifier {
 
   /** One pass over all containers. */
   async verify(): Promise<void> {
-    const { node, mover, clock, say } = this.#p;
+    const { node, mover, clock } = this.#p;
     if (!node.synchronized) return;
-    const held = node.heldCpus();
     let slice = clock.now();
     for (const container of [...node.containers.values()]) {
-      if (!isOurs(container)) continue;
-      const wasRight = !isTooWide(container);
-      mover.look(container);
-      if (wasRight && isTooWide(container)) {
-        const was = container.effective;
-        if (was !== undefined && (container.role === "claim" || was.overlaps(held))) {
-          say.escaped(container, was, "something else on the node changed its mask");
-        }
-        if (mover.settle(container) === "right") say.repaired(container);
-        this.#p.changed();
-      }
+      this.check(container);
       if (clock.now() - slice >= SLICE_MS) {
         await clock.yield();
         slice = clock.now();
       }
     }
     mover.kick();
+  }
+
+  /** Reads one container back, puts it right where it was right before, and says so. */
+  check(container: ContainerRecord): void {
+    const { node, mover, say } = this.#p;
+    if (!isOurs(container)) return;
+    const wasRight = !isTooWide(container);
+    mover.look(container);
+    if (!wasRight || !isTooWide(container)) return;
+    const was = container.effective;
+    if (was !== undefined && (container.role === "claim" || was.overlaps(node.heldCpus()))) {
+      say.escaped(container, was, "something else on the node changed its mask");
+    }
+    if (mover.settle(container) === "right") say.repaired(container);
+    this.#p.changed();
   }
 
   async #partitions(): Promise<void> {
