@@ -75,6 +75,13 @@ export function readClaim(claim: ResourceClaim, offer: Offer): ClaimReading {
       count,
     });
   }
+  if (own.length === 0) {
+    const others = [...new Set(results.map((result) => result.driver))].join(", ");
+    return {
+      kind: "refused",
+      message: `Cannot prepare ${at}: none of its allocated devices is of driver ${offer.driver}${others === "" ? "" : ` (they are of ${others})`}`,
+    };
+  }
   const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({
     resource,
     uid: consumer,

@@ -76,10 +76,10 @@ export class Preparer implements DraPlugin {
     const seconds = (): number => (this.#o.now() - began) / 1000;
     try {
       const entry = await this.#bring(ref, fields.operation, signal);
-      const cpus = entry === undefined ? "" : cpusOf(entry).toString();
-      this.#o.onPrepared("success", seconds(), entry === undefined ? 0 : cpusOf(entry).size);
-      this.#o.log.info("end: prepare", { ...fields, cpus, seconds: seconds() });
-      return { kind: "prepared", devices: entry === undefined ? [] : devicesOf(ref.uid, entry.results) };
+      const cpus = cpusOf(entry);
+      this.#o.onPrepared("success", seconds(), cpus.size);
+      this.#o.log.info("end: prepare", { ...fields, cpus: cpus.toString(), seconds: seconds() });
+      return { kind: "prepared", devices: devicesOf(ref.uid, entry.results) };
     } catch (cause) {
       const message = (cause as Error).message;
       this.#o.onPrepared("error", seconds(), 0);
@@ -94,8 +94,7 @@ export class Preparer implements DraPlugin {
     }
   }
 
-  /** @returns `undefined` where nothing of the claim is this driver's. */
-  async #bring(ref: ClaimRef, operationId: string, signal: AbortSignal): Promise<Entry | undefined> {
+  async #bring(ref: ClaimRef, operationId: string, signal: AbortSignal): Promise<Entry> {
     const at = `claim ${ref.namespace}/${ref.name}`;
     const notReady = this.#o.notReady();
     if (notReady !== "") throw new Refused(`Cannot prepare ${at} yet: ${notReady}`);
@@ -108,7 +107,6 @@ export class Preparer implements DraPlugin {
     }
     const reading = readClaim(claim, this.#o.offer());
     if (reading.kind === "refused") throw new Refused(reading.message);
-    if (reading.results.length === 0) return undefined;
     const known = this.#o.ledger.get(ref.uid);
     if (known?.phase === "draining")
       throw new Refused(`Cannot prepare ${at}: it is being released on this node; the kubelet tries again`);
@@ -133,8 +131,7 @@ export class Preparer implements DraPlugin {
       };
       this.#o.ledger.put(entry);
     }
-    await this.#o.checkpoint.save();
-    await this.#o.cdi.write(toAllocation(entry));
+    await this.#store(at, entry);
     await this.#enforce(at, entry, signal);
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
     const prepared: Entry = { ...entry, phase: "prepared" };
@@ -167,6 +164,16 @@ export class Preparer implements DraPlugin {
     throw new Refused(
       `Cannot prepare ${at}: ${last === "" ? "claims that came before it wait for CPUs" : last}. CPUs are held by ${holders === "" ? "nobody" : holders}. They did not come free within ${PREPARE_MS / 1000} s; the kubelet tries again`,
     );
+  }
+
+  /** The checkpoint first: after it the CPUs are the claim's, whatever happens. */
+  async #store(at: string, entry: Entry): Promise<void> {
+    try {
+      await this.#o.checkpoint.save();
+      await this.#o.cdi.write(toAllocation(entry));
+    } catch (cause) {
+      throw new Refused(`Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
+    }
   }
 
   async #enforce(at: string, entry: Entry, signal: AbortSignal): Promise<void> {

@@ -40,11 +40,10 @@ describe("what a claim wants", () => {
       results: [{ request: "cpus", pool: "n", device: "cpudevnuma001", shareId: "s", count: 2 }],
     });
   });
-  it("is nothing of ours where all results are another driver's", () => {
-    expect(readClaim(claim(result({ driver: "gpu.example.com" })), offer)).to.deep.include({
-      kind: "wanted",
-      results: [],
-    });
+  it("is refused in a sentence where all results are another driver's", () => {
+    expect(said(readClaim(claim(result({ driver: "gpu.example.com" })), offer))).to.equal(
+      "Cannot prepare claim default/c: none of its allocated devices is of driver dra.cpu (they are of gpu.example.com)",
+    );
   });
   it("takes no CPU with admin access", () => {
     expect(readClaim(claim(result({ adminAccess: true }, "x")), offer)).to.have.nested.property("results[0].count", 0);

@@ -29,6 +29,9 @@ const CODES: Readonly<Record<string, readonly [DiskCode, string]>> = {
   EACCES: ["denied", "permission denied"],
   EPERM: ["denied", "not permitted"],
   ENOENT: ["missing", "no such file or directory"],
+  ENOTDIR: ["io", "a part of the path is no directory"],
+  EEXIST: ["io", "there is something else of this name"],
+  EIO: ["io", "input/output error; the disk may be failing"],
 };
 
 export function diskFault(what: string, path: string, cause: unknown): DiskFault {

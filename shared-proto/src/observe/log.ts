@@ -31,7 +31,8 @@ export function createLog(options: { level: LogLevel; program: string; fd?: numb
   const out = new sonic.SonicBoom({
     fd: withoutBlocking(options.fd ?? 1),
     sync: false,
-    minLength: 0,
+    // 0 would make flush() return at once.
+    minLength: 1,
     maxLength: MAX_WAITING_BYTES,
   });
   let dropped = 0;

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -48,6 +48,27 @@ describe("the log", () => {
     expect(lines).to.be.above(5000);
     expect(max, "longest stall of the event loop in ms").to.be.below(200);
     expect(rss, "resident memory in MB").to.be.below(200);
+  });
+
+  it("writes everything to its end where somebody reads it", () => {
+    const program = `
+import { createLog } from "@dracpu/shared-proto/observe/log.ts";
+const log = createLog({ level: "info", program: "t" });
+for (let n = 0; n < 2000; n++) log.info("line", { n });
+await log.flush(5000);
+process.exit(0);
+`;
+    const dir = mkdtempSync(join(tmpdir(), "log-"));
+    const out = openSync(join(dir, "out"), "w");
+    execFileSync(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", out, "inherit"],
+      cwd: import.meta.dirname,
+    });
+    closeSync(out);
+    const lines = readFileSync(join(dir, "out"), "utf8").trimEnd().split("\n");
+    rmSync(dir, { recursive: true });
+    expect(lines.length).to.equal(2000);
+    expect(JSON.parse(lines[1999] ?? "")).to.deep.include({ n: 1999, msg: "line" });
   });
 });
 

@@ -1,0 +1,260 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
+import { expect } from "chai";
+import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
+import { TestAgent } from "../kit/enforcer.ts";
+import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
+import { FakeKubelet } from "../kit/fakecluster/kubelet.ts";
+import { until } from "../kit/node/processes.ts";
+
+const MAIN = join(import.meta.dirname, "..", "..", "driver", "src", "main.ts");
+const READY = "http://127.0.0.1:18098/readyz";
+
+// The driver as a process: the bytes of API server and kubelet, a machine from a text overlay, the agent's real contract socket.
+describe("the driver's process", function () {
+  this.timeout(60_000);
+  const dir = mkdtempSync(join(tmpdir(), "dp-"));
+  const api = new FakeApiServer();
+  const kubelet = new FakeKubelet(join(dir, "kubelet"));
+  const agent = new TestAgent();
+  const stop = new AbortController();
+  const overlay = join(dir, "machine.json");
+  let driver: DriverProcess;
+  let closeAgent: () => Promise<void>;
+  before(async () => {
+    await api.listen();
+    await agent.connect();
+    closeAgent = await serveControl(join(dir, "ctl", "control.sock"), agent.enforcer, stop.signal);
+    writeFileSync(
+      overlay,
+      JSON.stringify({
+        "/sys/devices/system/cpu/online": "0-7",
+        "/sys/devices/system/cpu/present": "0-7",
+        "/sys/devices/system/node/node0/cpulist": "0-7",
+      }),
+    );
+    driver = new DriverProcess({
+      dir,
+      argv: [process.execPath, MAIN],
+      kubeconfig: api.kubeconfig(join(dir, "kubeconfig")),
+      kubeletRootDir: kubelet.rootDir,
+      agentSocket: join(dir, "ctl", "control.sock"),
+      bindAddress: "127.0.0.1:18098",
+      flags: { "--sysfs-overlay": overlay },
+    });
+    driver.start();
+    await kubelet.register();
+    await ready();
+  });
+  after(async () => {
+    await driver.daemon?.stop();
+    kubelet.close();
+    stop.abort();
+    agent.enforcer.stop();
+    await closeAgent();
+    await api.close();
+    rmSync(dir, { recursive: true });
+  });
+  const ready = (): Promise<unknown> => until("it is ready", async () => (await fetch(READY)).ok, 20_000, 20);
+  const notReady = (words: string): Promise<unknown> =>
+    until(`readiness says ${words}`, async () => (await (await fetch(READY)).text()).includes(words), 20_000, 20);
+  const claimed = (name: string, cpus: number): ReturnType<typeof allocatedClaim>["ref"] => {
+    const { claim, ref } = allocatedClaim(name, cpus);
+    api.claims.set(`default/${name}`, claim);
+    return ref;
+  };
+
+  it("registers with version v1, publishes one slice of its node, and lets nobody else at its sockets", () => {
+    expect(kubelet.info).to.include({ type: "DRAPlugin", name: "dra.cpu" });
+    expect(kubelet.info?.supportedVersions).to.deep.equal(["v1.DRAPlugin"]);
+    const [slice] = [...api.slices.values()];
+    expect(slice?.spec).to.deep.include({ driver: "dra.cpu", nodeName: "node-1" });
+    expect(slice?.spec.devices?.[0]).to.deep.include({ name: "cpudevnuma000", allowMultipleAllocations: true });
+    for (const socket of [
+      join(kubelet.rootDir, "plugins/dra.cpu/dra.sock"),
+      join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock"),
+    ])
+      expect(statSync(socket).mode & 0o777).to.equal(0o600);
+  });
+
+  it("prepares and unprepares, and says UIDs that differ", async () => {
+    const ref = claimed("a", 2);
+    const prepared = await kubelet.prepare(ref);
+    expect(prepared.error).to.equal("");
+    expect(
+      prepared.devices.map((one) => [one.poolName, one.deviceName, one.requestNames, one.cdiDeviceIds]),
+    ).to.deep.equal([["node-1", "cpudevnuma000", ["cpus"], ["dra.k8s.io/cpu=claim-uid-a-cpus"]]]);
+    expect((await kubelet.prepare({ ...ref, uid: "another" })).error).to.include("it was replaced");
+    expect(await kubelet.unprepare(ref)).to.equal("");
+    expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
+  it("answers for each of 32 claims that come at once", async () => {
+    const refs = Array.from({ length: 32 }, (_, n) => claimed(`many${n}`, 1));
+    const served = refs.map(async (ref, n) => {
+      const outcome = await kubelet.prepare(ref);
+      expect(outcome.error, `claim ${n}`).to.equal("");
+      expect(await kubelet.unprepare(ref)).to.equal("");
+    });
+    await Promise.all(served);
+    expect(agent.counts["errors"] ?? 0).to.equal(0);
+  });
+
+  it("refuses in words what is no whole allocation of ours, and loses nothing by it", async () => {
+    const held = await kubelet.prepare(claimed("held", 1));
+    expect(held.error).to.equal("");
+    const wrong: readonly [string, (result: Record<string, unknown>) => unknown, RegExp][] = [
+      ["fractional", (one) => ({ ...one, consumedCapacity: { "dra.cpu/cpu": "1500m" } }), /1500m/],
+      ["missing", (one) => ({ ...one, consumedCapacity: undefined }), /dra\.cpu\/cpu/],
+      ["device", (one) => ({ ...one, device: "cpudevnuma007" }), /cpudevnuma007/],
+      ["driver", (one) => ({ ...one, driver: "gpu.example" }), /dra\.cpu/],
+      ["pool", (one) => ({ ...one, pool: "elsewhere" }), /elsewhere/],
+    ];
+    for (const [name, change, words] of wrong) {
+      const { claim, ref } = allocatedClaim(name, 1);
+      const [result] = claim.status?.allocation?.devices?.results ?? [];
+      api.claims.set(`default/${name}`, {
+        ...claim,
+        status: { ...claim.status, allocation: { devices: { results: [change(result as never) as never] } } },
+      });
+      const { error } = await kubelet.prepare(ref);
+      expect(error, name).to.match(words).and.include(`default/${name}`);
+    }
+    const { claim, ref } = allocatedClaim("unallocated", 1);
+    api.claims.set("default/unallocated", { metadata: claim.metadata });
+    expect((await kubelet.prepare(ref)).error).to.match(/not allocated|no allocation/);
+    expect((await kubelet.prepare({ namespace: "default", name: "held", uid: "uid-held" })).error).to.equal("");
+    expect(await kubelet.unprepare({ namespace: "default", name: "held", uid: "uid-held" })).to.equal("");
+  });
+
+  it("publishes again what somebody deletes or changes, and after a watch that expired", async () => {
+    const [name = ""] = [...api.slices.keys()];
+    api.deleteSlice(name);
+    await until("the slice is back", () => api.slices.has(name), 5000, 20);
+    api.endWatches(true);
+    const lists = (): number =>
+      api.requests.filter((one) => one === "GET /apis/resource.k8s.io/v1/resourceslices").length;
+    const before = lists();
+    await until("it lists again", () => lists() > before, 10_000, 20);
+    api.deleteSlice(name);
+    await until("the slice is back", () => api.slices.has(name), 10_000, 20);
+  });
+
+  it("waits for an API server that answers 500, 429 or not at all, and prepares when it is back", async () => {
+    const refs = [500, 429, 0].map((code) => ({ code, ref: claimed(`late${code}`, 1) }));
+    for (const { code, ref } of refs) {
+      api.fault = { code, message: "not now", retryAfter: 0 };
+      const answer = kubelet.prepare(ref);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      api.fault = undefined;
+      expect((await answer).error, String(code)).to.equal("");
+      expect(await kubelet.unprepare(ref)).to.equal("");
+    }
+    api.fault = { code: 403, message: "resourceclaims is forbidden" };
+    expect((await kubelet.prepare(claimed("forbidden", 1))).error).to.include("resourceclaims is forbidden");
+    api.fault = undefined;
+  });
+
+  it("unprepares without an API server", async () => {
+    const ref = claimed("known", 1);
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    api.fault = { code: 0, message: "" };
+    expect(await kubelet.unprepare(ref)).to.equal("");
+    api.fault = undefined;
+  });
+
+  it("says why it is not ready: registration refused, gate off, slices refused", async () => {
+    await kubelet.register("plugin version not supported");
+    await notReady("the kubelet refused this driver: plugin version not supported");
+    await kubelet.register();
+    api.dropsSharedDevices = true;
+    api.deleteSlice([...api.slices.keys()][0] ?? "");
+    await notReady("DRAConsumableCapacity");
+    api.dropsSharedDevices = false;
+    api.fault = { code: 422, message: "spec.devices[0]: Invalid value" };
+    api.faulty = (method) => method === "PATCH";
+    api.deleteSlice([...api.slices.keys()][0] ?? "");
+    await notReady("spec.devices[0]: Invalid value");
+    api.fault = undefined;
+    api.faulty = () => true;
+    await ready();
+  });
+
+  it("makes its sockets again when they are deleted", async () => {
+    unlinkSync(join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock"));
+    unlinkSync(join(kubelet.rootDir, "plugins/dra.cpu/dra.sock"));
+    await kubelet.register();
+    const ref = claimed("again", 1);
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
+  it("refuses a claim whose CDI file cannot be written, and writes it when it can", async () => {
+    const ref = claimed("cdi", 1);
+    rmSync(driver.cdiDir, { recursive: true });
+    // Permissions do not stop root; a file in the directory's place does.
+    writeFileSync(driver.cdiDir, "");
+    const { error } = await kubelet.prepare(ref);
+    expect(error).to.include(driver.cdiDir).and.include("default/cdi");
+    unlinkSync(driver.cdiDir);
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    expect(readdirSync(driver.cdiDir).length).to.equal(1);
+    expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
+  it("sets a checkpoint aside that was cut in half, and knows its claims from their CDI files", async () => {
+    const ref = claimed("cut", 3);
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    driver.daemon?.signal("SIGKILL");
+    await driver.daemon?.exited;
+    const [file = ""] = readdirSync(driver.stateDir).filter((name) => name.endsWith(".json"));
+    writeFileSync(join(driver.stateDir, file), '{"version":1,"che');
+    const again = kubelet.register.bind(kubelet);
+    unlinkSync(join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock"));
+    driver.start();
+    await again();
+    await ready();
+    expect(driver.log()).to.include("the checkpoint is damaged and was set aside");
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    expect(readdirSync(driver.stateDir).some((name) => name.includes("damaged"))).to.equal(true);
+    expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
+  it("ends on SIGTERM with its sockets gone", async () => {
+    await driver.daemon?.stop();
+    expect(await driver.daemon?.exited).to.equal(0);
+    expect(existsSync(join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock"))).to.equal(false);
+    expect(existsSync(join(kubelet.rootDir, "plugins/dra.cpu/dra.sock"))).to.equal(false);
+  });
+
+  it("does not start with what cannot be, and says what is wanted", async () => {
+    const unreadable = join(dir, "sysfs");
+    mkdirSync(join(unreadable, "devices/system/cpu"), { recursive: true });
+    symlinkSync("online", join(unreadable, "devices/system/cpu/online"));
+    const ends = async (flags: Readonly<Record<string, string>>): Promise<string> => {
+      const daemon = driver.start(flags);
+      expect(await daemon.exited).to.be.oneOf([1, 2]);
+      return driver.log();
+    };
+    expect(await ends({ "--agent-socket": `/${"x".repeat(120)}/a.sock` })).to.include("107");
+    expect(await ends({ "--kubelet-root-dir": `/${"x".repeat(90)}` })).to.include("107");
+    expect(await ends({ "--reserved-cpus": "3-1" })).to.include("3-1");
+    const warned = driver.start({ "--reserved-cpus": "0-99" });
+    await until("it names the CPUs", () => driver.log().includes("reserved CPUs 8-99 do not exist"), 10_000);
+    await warned.stop();
+    expect(await ends({ "--sysfs-overlay": join(dir, "none.json") })).to.include("none.json");
+    expect(await ends({ "--sysfs-overlay": "", "--sysfs-root": unreadable })).to.include("cpu/online");
+  });
+});
