@@ -1,11 +1,11 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { EmptySchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { expect } from "chai";
 import { AgentProcess } from "../kit/agent/agent.ts";
+import { CgroupTree } from "../kit/cgrouptree.ts";
 import { container, pod } from "../kit/enforcer.ts";
 import { FakeRuntime, PluginRefusal } from "../kit/fakeruntime/runtime.ts";
 
@@ -15,7 +15,7 @@ const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts"
 describe("the agent's process", function () {
   this.timeout(60_000);
   const dir = mkdtempSync(join(tmpdir(), "ap-"));
-  const cgroups = join(dir, "cg");
+  const cgroups = new CgroupTree(join(dir, "cg"), "0-7");
   const runtime = new FakeRuntime(join(dir, "nri.sock"));
   const agent = new AgentProcess({
     dir,
@@ -24,7 +24,7 @@ describe("the agent's process", function () {
     cdiDir: join(dir, "cdi"),
     lever: "runtime",
     online: CpuSet.parse("0-7"),
-    cgroupRoot: cgroups,
+    cgroupRoot: cgroups.root,
     bindAddress: "127.0.0.1:18099",
   });
   const connected = async (): Promise<void> => {
@@ -34,10 +34,6 @@ describe("the agent's process", function () {
     await agent.synchronized();
   };
   before(async () => {
-    for (const file of ["cpuset.cpus", "cpuset.effective_cpus"]) {
-      mkdirSync(join(cgroups, "cpuset"), { recursive: true });
-      execFileSync("sh", ["-c", `echo 0-7 > '${join(cgroups, "cpuset", file)}'`]);
-    }
     await runtime.listen();
     const first = connected();
     agent.start();
@@ -61,6 +57,7 @@ describe("the agent's process", function () {
     const containers = Array.from({ length: 9 }, (_, n) =>
       container("p", `s${n}`, { env: ["PADDING=".padEnd(20_000, "x")] }),
     );
+    cgroups.add(containers);
     await runtime.synchronize([pod("p")], containers, 3);
     await agent.synchronized();
     expect((await agent.state()).containers.length).to.equal(9);

@@ -42,6 +42,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
     cgroup: "edge",
     control: "edge",
     inspect: "edge",
+    sysfs: "edge",
     disk: "edge",
     http: "edge",
     config: "edge",

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Enforcer } from "@dracpu/nri-agent/enforce/enforcer.ts";
 import type { AgentMemory, EventRing } from "@dracpu/nri-agent/enforce/ports.ts";
 import type { SessionReport } from "@dracpu/nri-agent/enforce/view.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import { ContainerState, type Container, type PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
@@ -16,6 +17,8 @@ export class TestAgent {
   readonly enforcer: Enforcer;
   readonly counts: Record<string, number> = {};
   diskFull = false;
+  /** As the kernel tells; by default it does not. */
+  online: CpuSet | undefined;
   #state: SessionReport["state"] = "away";
 
   constructor(restored?: AgentMemory) {
@@ -30,6 +33,7 @@ export class TestAgent {
     };
     this.enforcer = new Enforcer({
       cgroup: this.cgroup,
+      machine: { online: () => this.online },
       levers: { force: "file", masks: "file", why: "test" },
       memory: {
         save: async (memory) => {

@@ -25,6 +25,7 @@ import { AgentMetrics } from "./http/metrics.ts";
 import { serveInspect } from "./inspect/serve.ts";
 import { nriAbilities } from "./nri/version.ts";
 import { Runtime } from "./runtime/runtime.ts";
+import { SysfsMachine } from "./sysfs/online.ts";
 
 const EVENTS_KEPT = 4096;
 /** Without a file of our own the driver is given this long before the runtime is told of us. */
@@ -85,6 +86,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
   });
   const enforcer: Enforcer = new Enforcer({
     cgroup: new CpusetFiles(hierarchy),
+    machine: new SysfsMachine(settings.sysfsRoot),
     levers,
     memory: file,
     clock: {

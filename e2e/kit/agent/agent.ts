@@ -57,6 +57,7 @@ export class AgentProcess {
 
   start(): void {
     this.#starts += 1;
+    const sys = this.#sysfs();
     this.daemon = startDaemon(
       `agent-${this.#starts}`,
       [
@@ -74,11 +75,22 @@ export class AgentProcess {
         this.#o.bindAddress ?? "",
         "--cgroup-root",
         this.#o.cgroupRoot ?? "/sys/fs/cgroup",
+        "--sysfs-root",
+        sys,
         "--lever",
         this.#o.lever,
       ],
       { logDir: this.#o.dir },
     );
+  }
+
+  /** A machine that is played has as many CPUs as the test says, whatever this one has. */
+  #sysfs(): string {
+    if (this.#o.cgroupRoot === undefined) return "/sys";
+    const sys = join(this.#o.dir, "sys");
+    mkdirSync(join(sys, "devices/system/cpu"), { recursive: true });
+    writeFileSync(join(sys, "devices/system/cpu/online"), `${this.#o.online.toString()}\n`);
+    return sys;
   }
 
   /** Says Hello and gives all claims. */

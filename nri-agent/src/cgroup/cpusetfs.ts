@@ -3,6 +3,10 @@ import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CgroupFault, type CgroupPort, type CgroupReading } from "../enforce/ports.ts";
 
+/** Cgroups below a container's that are looked at one by one. The kernel lets no child be wider than its parent. */
+const MAX_BELOW = 256;
+const MAX_DEPTH = 8;
+
 /** Where the cpuset controller is, and how its files are called there. */
 export interface CpusetHierarchy {
   readonly version: 1 | 2;
@@ -47,14 +51,48 @@ export class CpusetFiles implements CgroupPort {
 
   read(path: string): CgroupReading | undefined {
     const own = this.#get(path, this.#at.cpus);
-    const effective = this.#get(path, this.#at.effective);
-    if (own === undefined || effective === undefined) return undefined;
-    let all = CpuSet.parse(effective);
-    for (const child of this.children(path)) {
-      const below = this.read(`${path}/${child}`);
-      if (below !== undefined) all = all.union(below.effective);
+    if (own === undefined) return undefined;
+    const effective = this.#effective(path);
+    if (effective === undefined) return undefined;
+    const sets = [effective];
+    // A container may make cgroups of its own, as many and as deep as it likes.
+    for (const below of this.#below(path)) sets.push(this.#set(below, this.#at.effective) ?? CpuSet.empty);
+    return { own: CpuSet.parse(own), effective: CpuSet.union(sets) };
+  }
+
+  /** v1: a cgroup that has lost all its CPUs runs on the nearest ancestor's that has some. */
+  #effective(path: string): CpuSet | undefined {
+    for (let at = path; ; at = at.slice(0, at.lastIndexOf("/"))) {
+      const effective = this.#set(at, this.#at.effective);
+      if (effective === undefined || !effective.isEmpty || this.version === 2 || at === "") return effective;
     }
-    return { own: CpuSet.parse(own), effective: all };
+  }
+
+  #set(path: string, file: string): CpuSet | undefined {
+    const text = this.#get(path, file);
+    return text === undefined ? undefined : CpuSet.parse(text);
+  }
+
+  /** Cgroups below, breadth first, up to the bounds; `onCut` where there are more. */
+  *#below(path: string, onCut: () => void = () => {}): Generator<string> {
+    let level = [path];
+    let left = MAX_BELOW;
+    for (let depth = 0; depth < MAX_DEPTH && level.length > 0; depth += 1) {
+      const next: string[] = [];
+      for (const parent of level) {
+        for (const name of this.children(parent)) {
+          if (left === 0) {
+            onCut();
+            return;
+          }
+          left -= 1;
+          next.push(`${parent}/${name}`);
+          yield `${parent}/${name}`;
+        }
+      }
+      level = next;
+    }
+    if (level.length > 0) onCut();
   }
 
   write(path: string, cpus: CpuSet): void {
@@ -87,7 +125,12 @@ export class CpusetFiles implements CgroupPort {
     }
     const procs = this.#get(path, "cgroup.procs");
     if (procs === undefined) return false;
-    return procs.trim() !== "" || this.children(path).some((child) => this.populated(`${path}/${child}`));
+    if (procs.trim() !== "") return true;
+    let isCut = false;
+    for (const below of this.#below(path, () => (isCut = true)))
+      if ((this.#get(below, "cgroup.procs") ?? "").trim() !== "") return true;
+    // Where not all of them were asked, one may hold a process.
+    return isCut;
   }
 
   children(path: string): readonly string[] {

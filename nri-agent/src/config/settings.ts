@@ -56,6 +56,14 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     check: absolute,
   },
   {
+    key: "sysfsRoot",
+    flag: "sysfs-root",
+    type: "string",
+    default: "/sys",
+    describe: "Where the machine's sysfs is; read for the CPUs that are online",
+    check: absolute,
+  },
+  {
     key: "lever",
     flag: "lever",
     type: "string",
@@ -102,6 +110,7 @@ export interface AgentSettings {
   readonly inspectSocket: string;
   readonly stateDir: string;
   readonly cgroupRoot: string;
+  readonly sysfsRoot: string;
   readonly lever: LeverChoice;
   readonly bindAddress: string;
   readonly podUid: string;

@@ -40,11 +40,12 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
       containers: containers.slice(0, MAX_NAMED).map((container) => wireRef(container.ref)),
       cpus: cpus?.toString() ?? "",
     });
-  const allocation = node.claim(uid);
-  if (allocation === undefined) return answer(Progress.DRAINED);
+  // Without a session nothing is known of containers, not even that there are none.
   if (!node.synchronized) {
     return answer(Progress.PENDING, "the NRI agent has no synchronized session with the container runtime");
   }
+  const allocation = node.claim(uid);
+  if (allocation === undefined) return answer(Progress.DRAINED);
   const living = node.containersOf(uid);
   if (allocation.state === "draining") {
     return living.length === 0
@@ -64,11 +65,10 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
   const still: ContainerRecord[] = [];
   const waitForOthers = node.levers.masks === "file" || canUpdate;
   for (const container of node.containers.values()) {
-    if (container.uses.some((use) => use.claimUid === uid)) continue;
+    // One whose cgroup the runtime does not tell can be neither read nor written: it is reported, and holds up nobody.
+    if (container.cgroup === undefined || container.uses.some((use) => use.claimUid === uid)) continue;
     if (container.grants.some((grant) => grant.cpus.overlaps(cpus))) granted.push(container);
-    else if (container.effective?.overlaps(cpus) === true && waitForOthers) still.push(container);
-    else if (container.effective === undefined && container.phase === "running" && !container.stopping && waitForOthers)
-      still.push(container);
+    else if (container.phase !== "stopped" && waitForOthers && mayRunOn(node, container, cpus)) still.push(container);
   }
   if (granted.length > 0) {
     return answer(
@@ -86,10 +86,17 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
   return answer(Progress.ENFORCED);
 }
 
+function mayRunOn(node: NodeKnowledge, container: ContainerRecord, cpus: CpuSet): boolean {
+  if (container.phase === "created") return false;
+  if (container.stale || container.effective === undefined) return container.phase === "running" && !container.stopping;
+  return node.reach(container)?.overlaps(cpus) === true;
+}
+
 function impossibility(node: NodeKnowledge, allocation: AllocationRecord): string {
   const online = node.machine?.online;
   const cpus = cpusOf(allocation);
-  if (online !== undefined && !cpus.overlaps(online)) return `all its CPUs (${cpus.toString()}) are offline`;
+  if (online !== undefined && !cpus.isEmpty && !cpus.overlaps(online))
+    return `all its CPUs (${cpus.toString()}) are offline`;
   if (allocation.isolated && node.levers.force !== "kernel") {
     return `it asks for isolated CPUs (no load balancing), which only the kernel lever gives, and that is not in force here: ${node.levers.why}`;
   }

@@ -37,18 +37,55 @@ export class ClaimStart {
   enforce(container: ContainerRecord): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
-    if (this.#node.levers.force === "kernel" && !container.uses.some((use) => this.#node.byMasks.has(use.claimUid))) {
+    const stranger = this.#livingOn(container, wanted).find((other) => !shares(other, container));
+    if (stranger !== undefined) return `${name(stranger)} of another claim still runs on them`;
+    if (this.#node.levers.force !== "kernel") return this.#byMask(container, wanted);
+    if (!container.uses.some((use) => this.#node.byMasks.has(use.claimUid))) {
       const why = this.#byPartition(container, cgroup, wanted);
       if (why === "") return "";
-      this.#observer.warn("a claim is held by masks instead of a cpuset partition", {
-        pod: `${container.ref.podNamespace}/${container.ref.podName}`,
-        container: container.ref.name,
-        cpus: wanted.toString(),
-        why,
-      });
+      this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
       this.toMasks(container, why);
+      if (this.#isIsolated(container)) return `it asks for isolated CPUs, which masks cannot give, and ${why}`;
     }
     return this.#byMask(container, wanted);
+  }
+
+  /**
+   * A claim's container that runs without a partition, or whose partition the kernel has invalidated: others are kept off by
+   * masks first, then a partition is tried; where there is one, masks are not needed any more.
+   */
+  hold(container: ContainerRecord, invalid?: string): string {
+    const { cgroup, wanted } = container;
+    if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
+    const claims = container.uses.map((use) => use.claimUid);
+    this.#keepOff(claims);
+    if (invalid !== undefined) this.#partitions.release(invalid);
+    const why = this.#byPartition(container, cgroup, wanted);
+    if (why === "") {
+      for (const uid of claims)
+        if (this.#node.containersOf(uid).every((one) => one.phase === "created" || one.partition !== "none"))
+          this.#node.byMasks.delete(uid);
+      this.#mover.refresh();
+      return "";
+    }
+    this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
+    return this.#byMask(container, wanted);
+  }
+
+  /**
+   * A claim's container was created beside living ones on the same CPUs. Its cgroup, which the runtime makes next, has a mask
+   * that meets their partitions, and the kernel invalidates a partition when a sibling gets such a mask: so the pod becomes
+   * the partition now, before the cgroup is there, and not at the start.
+   */
+  beforeCgroup(container: ContainerRecord): void {
+    const { wanted } = container;
+    if (wanted === undefined || this.#node.levers.force !== "kernel" || container.phase !== "created") return;
+    const mate = this.#livingOn(container, wanted).find(
+      (other) => other.ref.podUid === container.ref.podUid && other.partition === "own",
+    );
+    if (mate === undefined) return;
+    const why = this.enforce(mate);
+    if (why !== "") this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
   }
 
   /** A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on. */
@@ -64,9 +101,7 @@ export class ClaimStart {
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
   toMasks(container: ContainerRecord, why: string, alsoOf: readonly ContainerRecord[] = []): void {
     const claims = new Set([container, ...alsoOf].flatMap((one) => one.uses.map((use) => use.claimUid)));
-    for (const uid of claims) this.#node.byMasks.add(uid);
-    this.#mover.refresh();
-    for (const other of this.#node.containers.values()) if (other.role !== "claim") this.#mover.settle(other, false);
+    this.#keepOff(claims);
     for (const other of this.#node.containers.values()) {
       if (!other.uses.some((use) => claims.has(use.claimUid)) || other.cgroup === undefined) continue;
       this.#partitions.release(other.cgroup);
@@ -77,9 +112,16 @@ export class ClaimStart {
     this.#observer.info("claims are held by masks until no container of them lives", { claims: [...claims], why });
   }
 
+  #keepOff(claims: Iterable<string>): void {
+    for (const uid of claims) this.#node.byMasks.add(uid);
+    this.#mover.refresh();
+    for (const other of this.#node.containers.values()) if (other.role !== "claim") this.#mover.settle(other, false);
+  }
+
   #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
-    const overlapping = this.#livingOn(container, wanted);
-    const isolated = container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
+    const coming = this.#comingOn(container, wanted);
+    const overlapping = [...this.#livingOn(container, wanted), ...coming];
+    const isolated = this.#isIsolated(container);
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
     if (overlapping.length === 0 && !podIsPartition) {
@@ -94,16 +136,15 @@ export class ClaimStart {
       return "several containers of its pod use the CPUs, and the pod has shared containers too";
     }
     const all = [...mates, container];
-    for (const mate of mates) {
-      if (mate.partition === "own" && mate.cgroup !== undefined) this.#partitions.release(mate.cgroup);
-    }
-    const why = this.#partitions.take(pod, CpuSet.union(all.map((one) => one.wanted ?? CpuSet.empty)), isolated, all);
-    if (why !== "") return why;
+    const inside = all.flatMap((one) => (one.partition === "own" && one.cgroup !== undefined ? [one.cgroup] : []));
+    const cpus = CpuSet.union([...all, ...coming].map((one) => one.wanted ?? CpuSet.empty));
+    const why = this.#partitions.take(pod, cpus, isolated, [...all, ...coming], inside);
     for (const one of all) {
-      this.#mark(one, "pod", pod);
-      this.#mover.settle(one);
+      if (why === "") this.#mark(one, "pod", pod);
+      else if (one.partition === "own") one.partition = "none";
+      if (why === "") this.#mover.settle(one);
     }
-    return "";
+    return why;
   }
 
   #byMask(container: ContainerRecord, wanted: CpuSet): string {
@@ -116,11 +157,24 @@ export class ClaimStart {
     // Whoever still runs on the CPUs is moved now; the mover may not have come to it.
     for (const other of this.#node.containers.values()) {
       if (other === container || other.phase === "created" || shares(other, container)) continue;
-      if (other.effective?.overlaps(wanted) === true && this.#mover.settle(other, false) === "wrong") {
-        return `container ${other.ref.name} of pod ${other.ref.podNamespace}/${other.ref.podName} still runs on CPUs ${other.effective.intersect(wanted).toString()}`;
-      }
+      const on = this.#node.reach(other)?.intersect(wanted);
+      if (on !== undefined && !on.isEmpty && this.#mover.settle(other, false) === "wrong")
+        return `${name(other)} still runs on CPUs ${on.toString()}`;
     }
     return "";
+  }
+
+  #isIsolated(container: ContainerRecord): boolean {
+    return container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
+  }
+
+  #warn(message: string, container: ContainerRecord, why: string): void {
+    this.#observer.warn(message, {
+      pod: `${container.ref.podNamespace}/${container.ref.podName}`,
+      container: container.ref.name,
+      cpus: container.wanted?.toString(),
+      why,
+    });
   }
 
   #mark(container: ContainerRecord, partition: "own" | "pod", path: string): void {
@@ -138,6 +192,16 @@ export class ClaimStart {
     return this.#alive(
       (other) => other !== container && other.role === "claim" && other.wanted?.overlaps(cpus) === true,
     );
+  }
+
+  /** Claim containers of its pod that are created and not started: the runtime may give them cgroups at any time. */
+  #comingOn(container: ContainerRecord, cpus: CpuSet): ContainerRecord[] {
+    const found: ContainerRecord[] = [];
+    for (const other of this.#node.containers.values()) {
+      if (other === container || other.phase !== "created" || other.role !== "claim") continue;
+      if (other.ref.podUid === container.ref.podUid && other.wanted?.overlaps(cpus) === true) found.push(other);
+    }
+    return found;
   }
 
   /** Containers with processes. One whose process just died may still be in the runtime's list with an empty cgroup. */
@@ -161,4 +225,8 @@ function podCgroup(container: ContainerRecord): string | undefined {
 
 function shares(a: ContainerRecord, b: ContainerRecord): boolean {
   return a.uses.some((use) => b.uses.some((other) => other.claimUid === use.claimUid));
+}
+
+function name({ ref }: ContainerRecord): string {
+  return `container ${ref.name} of pod ${ref.podNamespace}/${ref.podName}`;
 }

@@ -12,7 +12,7 @@ import { MaskMover } from "./mover.ts";
 import { NodeKnowledge } from "./node.ts";
 import { Partitioner } from "./partitioner.ts";
 import type { EnforcerParts } from "./parts.ts";
-import type { AgentMemory, CgroupPort, Clock, EventRing, Levers, MemoryPort, Observer } from "./ports.ts";
+import type { AgentMemory, CgroupPort, Clock, EventRing, Levers, MachinePort, MemoryPort, Observer } from "./ports.ts";
 import { Reaper } from "./reaper.ts";
 import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
@@ -22,6 +22,7 @@ import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
   readonly cgroup: CgroupPort;
+  readonly machine: MachinePort;
   readonly levers: Levers;
   readonly memory: MemoryPort;
   readonly clock: Clock;
@@ -51,11 +52,12 @@ export class Enforcer implements ControlHandler, InspectHandler {
   readonly #waiters: Waiters;
   readonly #verifier: Verifier;
   #lastPool: Pool | undefined;
+  #isTelling = false;
 
   constructor(options: EnforcerOptions) {
     this.#options = options;
     this.events = options.events;
-    const { cgroup, clock, observer, names, ownPodUid } = options;
+    const { cgroup, machine, clock, observer, names, ownPodUid } = options;
     const node = new NodeKnowledge(options.levers);
     this.#node = node;
     const say = new Sayings(node, options.events, observer);
@@ -67,14 +69,21 @@ export class Enforcer implements ControlHandler, InspectHandler {
       calls: options.calls,
       onSend: (container) => this.#verifier.check(container),
       onAnswer: (containers) => {
-        for (const container of containers) container.effective = undefined;
-        mover.kick();
+        for (const container of containers) mover.doubt(container);
       },
     });
-    const mover: MaskMover = new MaskMover({ node, cgroup, clock, observer, updates, onMoved: changed });
+    const mover: MaskMover = new MaskMover({
+      node,
+      cgroup,
+      clock,
+      observer,
+      updates,
+      onMoved: changed,
+      onVanished: () => reaper.expect(),
+    });
     const partitions = new Partitioner({ node, cgroup, observer });
     const claimStart = new ClaimStart({ node, cgroup, mover, partitions, observer });
-    const reaper = new Reaper({
+    const reaper: Reaper = new Reaper({
       node,
       cgroup,
       partitions,
@@ -87,6 +96,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
     this.#parts = {
       node,
       cgroup,
+      machine,
       clock,
       observer,
       mover,
@@ -112,7 +122,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   /** What the agent's own file holds. Believed until a driver speaks. */
   restore(memory: AgentMemory): void {
     const node = this.#node;
-    node.machine = memory.machine;
+    node.told = memory.machine;
+    node.online = this.#options.machine.online();
     node.truth = memory.machine === undefined ? "none" : "restored";
     Object.assign(node.held, {
       epoch: memory.epoch,
@@ -163,7 +174,17 @@ export class Enforcer implements ControlHandler, InspectHandler {
     return problemsOf(this.#node, this.#options.session());
   }
 
+  /** Whoever waits looks again, once a turn however much has changed in it: a hook does not wait for them. */
   #changed(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    void this.#options.clock.yield().then(() => {
+      this.#isTelling = false;
+      this.#tell();
+    });
+  }
+
+  #tell(): void {
     this.#ledger.forgetDrained();
     const pool = this.#node.truth === "none" ? undefined : this.#node.pool();
     if (pool !== undefined && (this.#lastPool === undefined || !pool.shared.equals(this.#lastPool.shared))) {

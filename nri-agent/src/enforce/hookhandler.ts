@@ -12,7 +12,7 @@ import {
   type StopContainerResponse,
   type UpdateContainerResponse,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
-import { nextPhase, type ContainerRecord } from "../masks/container.ts";
+import { nextPhase, type ContainerRecord, type Grant } from "../masks/container.ts";
 import { admit } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
@@ -117,6 +117,7 @@ export class HookHandler implements RuntimeHooks {
     const update = this.#p.updates.forReply(record.ref.id);
     if (decision.kind !== "pin") return sharedReply(record.wanted, update);
     this.#p.say.pinned(record);
+    this.#p.clock.later(0, () => this.#p.claimStart.beforeCgroup(record));
     return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
   }
 
@@ -132,11 +133,19 @@ export class HookHandler implements RuntimeHooks {
     this.#p.mover.refresh();
     const who = `container ${record.ref.name} of pod ${record.ref.podNamespace}/${record.ref.podName}`;
     if (record.role === "claim") {
-      const released = record.uses.find((use) => this.#p.node.claim(use.claimUid)?.state !== "prepared");
-      const gone = released !== undefined && this.#p.node.claim(released.claimUid)?.state !== "preparing";
+      const gone = record.uses.some((use) => {
+        const state = this.#p.node.claim(use.claimUid)?.state;
+        return state !== "prepared" && state !== "preparing";
+      });
       const why = gone ? "its claim has been released on this node" : this.#p.claimStart.enforce(record);
       if (why !== "")
         this.#refuseStart(record, `dra.cpu: cannot start ${who} on CPUs ${record.wanted?.toString() ?? ""}: ${why}`);
+    } else if (record.role === "unknown-claim") {
+      // Its gate is open already: an agent that knew the claim let it pass.
+      this.#refuseStart(
+        record,
+        `dra.cpu: cannot start ${who}: no claim of its is prepared on this node as far as the NRI agent knows; the kubelet tries again, and where the pod is not being deleted, delete and re-create it`,
+      );
     } else {
       if (record.role === "shared") this.#p.claimStart.beforeShared(record);
       if (this.#p.mover.settle(record) === "wrong") {
@@ -154,8 +163,7 @@ export class HookHandler implements RuntimeHooks {
     this.#grantsAreOver(record.ref.id);
     record.phase = nextPhase(record.phase, "post-start");
     // An update that the runtime applied while it started may have been lost or have undone ours.
-    record.effective = undefined;
-    this.#p.mover.kick();
+    this.#p.mover.doubt(record);
     this.#p.changed();
   }
 
@@ -172,7 +180,7 @@ export class HookHandler implements RuntimeHooks {
     record.grants.push(grant);
     record.sent = wanted;
     record.stored = wanted;
-    this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrant(record));
+    this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
     const cpu = { cpus: wanted.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
     const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
     return create(UpdateContainerResponseSchema, {
@@ -181,7 +189,9 @@ export class HookHandler implements RuntimeHooks {
   }
 
   postUpdateContainer(pod: PodSandbox, container: Container): void {
-    this.#settleGrant(this.#known(pod, container));
+    const record = this.#known(pod, container);
+    this.#settleGrants(record, (one) => one.by === "update-reply");
+    this.#p.mover.doubt(record);
   }
 
   stopContainer(pod: PodSandbox, container: Container): StopContainerResponse {
@@ -218,11 +228,11 @@ export class HookHandler implements RuntimeHooks {
     throw new HookRefusal(message);
   }
 
-  #settleGrant(record: ContainerRecord): void {
-    record.grants = record.grants.filter((grant) => grant.by !== "update-reply");
-    if (this.#p.node.containers.get(record.ref.id) !== record) return;
-    record.effective = undefined;
-    this.#p.mover.kick();
+  #settleGrants(record: ContainerRecord, which: (grant: Grant) => boolean): void {
+    const before = record.grants.length;
+    record.grants = record.grants.filter((grant) => !which(grant));
+    if (record.grants.length === before || this.#p.node.containers.get(record.ref.id) !== record) return;
+    this.#p.mover.doubt(record);
     this.#p.changed();
   }
 
@@ -232,8 +242,7 @@ export class HookHandler implements RuntimeHooks {
       if (container.grants.length === 0 || container.ref.id === exceptId) continue;
       if (!container.grants.some((grant) => grant.by === "reply")) continue;
       container.grants = container.grants.filter((grant) => grant.by !== "reply");
-      container.effective = undefined;
-      this.#p.mover.kick();
+      this.#p.mover.doubt(container);
     }
   }
 }

@@ -21,6 +21,7 @@ import {
 import { ContractFault } from "./contract.ts";
 import type { EnforcerParts } from "./parts.ts";
 import type { MemoryPort } from "./ports.ts";
+import { holdClaims } from "./holding.ts";
 import { assignRole } from "./synchronize.ts";
 import { sessionMessage, truthMessage, type SessionReport } from "./view.ts";
 
@@ -82,12 +83,18 @@ export class Ledger {
       }
       checkDisjoint(next.values());
       for (const allocation of next.values()) this.#checkNotMoved(allocation);
+      if (request.epoch === node.held.epoch && request.revision < node.held.revision) {
+        throw new ContractFault(
+          "revision-gap",
+          `Revision ${request.revision} of epoch ${request.epoch} has been overtaken by ${node.held.revision}; say Hello again`,
+        );
+      }
       await this.#accept(
         request.epoch,
         request.revision,
         next,
         () => {
-          node.machine = machine;
+          node.told = machine;
           if (node.truth !== "confirmed") this.#p.say.truth("Claims are confirmed by a driver");
           node.truth = "confirmed";
         },
@@ -147,43 +154,57 @@ export class Ledger {
     revision: bigint,
     next: ReadonlyMap<string, AllocationRecord>,
     alsoChange: () => void,
-    machine = this.#p.node.machine,
+    machine = this.#p.node.told,
   ): Promise<void> {
     const { node } = this.#p;
-    const orphans = new Map<string, AllocationRecord>();
-    for (const claim of node.claims()) {
-      const { uid } = claim.claim;
-      if (!next.has(uid) && node.containersOf(uid).length > 0) orphans.set(uid, { ...claim, state: "draining" });
-      else if (!next.has(uid) && !node.synchronized) orphans.set(uid, { ...claim, state: "draining" });
-    }
     const digest = digestOf(next.values());
     const highestEpoch = epoch > node.held.highestEpoch ? epoch : node.held.highestEpoch;
-    try {
-      await this.#memory.save({
-        bootId: machine?.bootId ?? "",
-        highestEpoch,
-        epoch,
-        revision,
-        digest,
-        machine,
-        allocations: [...next.values()],
-        orphans: [...orphans.values()],
-      });
-    } catch (cause) {
-      throw new ContractFault(
-        "disk",
-        `The agent cannot write its own file, so it accepts no change: ${(cause as Error).message}`,
-        { cause },
-      );
+    let orphans = this.#orphans(next);
+    for (;;) {
+      try {
+        await this.#memory.save({
+          bootId: machine?.bootId ?? "",
+          highestEpoch,
+          epoch,
+          revision,
+          digest,
+          machine,
+          allocations: [...next.values()],
+          orphans: [...orphans.values()],
+        });
+      } catch (cause) {
+        throw new ContractFault(
+          "disk",
+          `The agent cannot write its own file, so it accepts no change: ${(cause as Error).message}`,
+          { cause },
+        );
+      }
+      // A container of a claim that goes may have been admitted during the write.
+      const now = this.#orphans(next);
+      if ([...now.keys()].every((uid) => orphans.has(uid))) break;
+      orphans = now;
     }
     Object.assign(node.held, { epoch, revision, digest, highestEpoch });
     replaceMap(node.allocations, next);
     replaceMap(node.orphans, orphans);
     alsoChange();
     for (const record of node.containers.values()) assignRole(node, record);
+    if (node.synchronized) holdClaims(this.#p);
     this.#p.mover.refresh();
     this.#p.reaper.expect();
     this.#p.changed();
+  }
+
+  /** Claims that are named no more, and whose containers live or cannot be known: they drain on our own account. */
+  #orphans(next: ReadonlyMap<string, AllocationRecord>): Map<string, AllocationRecord> {
+    const { node } = this.#p;
+    const orphans = new Map<string, AllocationRecord>();
+    for (const claim of node.claims()) {
+      const { uid } = claim.claim;
+      if (!next.has(uid) && (!node.synchronized || node.containersOf(uid).length > 0))
+        orphans.set(uid, { ...claim, state: "draining" });
+    }
+    return orphans;
   }
 
   #checkEpoch(epoch: bigint): void {
@@ -204,7 +225,10 @@ export class Ledger {
     const before = node.claim(allocation.claim.uid);
     if (before === undefined || node.containersOf(allocation.claim.uid).length === 0) return;
     const text = (one: AllocationRecord): string =>
-      one.shares.map((share) => `${share.request}=${share.cpus.toString()}`).join(" ");
+      one.shares
+        .map((share) => `${share.request}=${share.cpus.toString()}`)
+        .sort()
+        .join(" ");
     if (text(before) === text(allocation)) return;
     throw new ContractFault(
       "bad-message",

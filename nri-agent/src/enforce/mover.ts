@@ -1,5 +1,5 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { isTooNarrow, isTooWide, type ContainerRecord } from "../masks/container.ts";
+import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { NodeKnowledge } from "./node.ts";
 import { CgroupFault, type CgroupPort, type Clock, type Observer } from "./ports.ts";
 import type { RuntimeUpdates } from "./updates.ts";
@@ -30,6 +30,7 @@ export class MaskMover {
   readonly #observer: Observer;
   readonly #updates: RuntimeUpdates;
   readonly #onMoved: () => void;
+  readonly #onVanished: () => void;
   #pumping = false;
   #growAt = 0;
   #cancelTimer: (() => void) | undefined;
@@ -44,6 +45,8 @@ export class MaskMover {
     updates: RuntimeUpdates;
     /** Called after each container that was read back. */
     onMoved: () => void;
+    /** After a container that ran was found without a cgroup: it has stopped, whatever events say. */
+    onVanished: () => void;
   }) {
     this.#node = parts.node;
     this.#cgroup = parts.cgroup;
@@ -51,6 +54,7 @@ export class MaskMover {
     this.#observer = parts.observer;
     this.#updates = parts.updates;
     this.#onMoved = parts.onMoved;
+    this.#onVanished = parts.onVanished;
   }
 
   /** Computes every wanted mask anew, from memory. */
@@ -69,14 +73,34 @@ export class MaskMover {
     if (!this.#pumping) void this.#pump();
   }
 
-  /** Reads the kernel's mask of a container into its record. @returns false where it has no cgroup. */
+  /** Something may have changed its mask: it is read again, soon. What was last read stays until then. */
+  doubt(container: ContainerRecord): void {
+    container.stale = true;
+    this.kick();
+  }
+
+  /** Reads the kernel's mask of a container into its record. @returns false where it has no cgroup, or none that can be read. */
   look(container: ContainerRecord): boolean {
     if (container.cgroup === undefined) return false;
-    const reading = this.#cgroup.read(container.cgroup);
-    container.own = reading?.own;
-    container.effective = reading?.effective;
-    container.readAt = this.#clock.now();
-    return reading !== undefined;
+    try {
+      const reading = this.#cgroup.read(container.cgroup);
+      container.stale = false;
+      container.readAt = this.#clock.now();
+      if (reading === undefined) {
+        container.own = undefined;
+        if (container.phase !== "running") return false;
+        container.phase = nextPhase(container.phase, "unlisted");
+        this.#onVanished();
+        return false;
+      }
+      container.own = reading.own;
+      container.effective = reading.effective;
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      container.problem = cause.message;
+      return false;
+    }
   }
 
   /** Writes the wanted mask by the file lever where it is needed, and reads it back. Synchronous. */
@@ -85,14 +109,14 @@ export class MaskMover {
       if (!this.look(container)) return "absent";
       const { wanted, cgroup } = container;
       if (wanted === undefined || cgroup === undefined) return "absent";
-      if (isTooWide(container) || (grow && isTooNarrow(container))) {
+      if (this.#node.isTooWide(container) || (grow && this.#node.isTooNarrow(container))) {
         if (this.#node.levers.masks === "file") {
           this.#cgroup.write(cgroup, wanted);
           container.sent = wanted;
           this.look(container);
         } else this.#updates.queue(container);
       }
-      if (isTooWide(container)) return this.#wrong(container, wanted, "the kernel keeps it there");
+      if (this.#node.isTooWide(container)) return this.#wrong(container, wanted, "the kernel keeps it there");
       if (container.phase === "running" && container.stored?.equals(wanted) !== true) this.#updates.follow(container);
       container.problem = "";
       return "right";
@@ -113,10 +137,14 @@ export class MaskMover {
 
   async #pump(): Promise<void> {
     this.#pumping = true;
+    // Whoever kicks may be a hook, which waits for no file.
+    await this.#clock.yield();
     try {
       let slice = this.#clock.now();
       let failed = false;
       for (const container of this.#work()) {
+        // A Synchronize may have replaced it while this loop let others in.
+        if (this.#node.containers.get(container.ref.id) !== container) continue;
         const before = container.effective;
         const settled = this.settle(container, this.#clock.now() >= this.#growAt);
         failed ||= settled === "wrong";
@@ -142,10 +170,14 @@ export class MaskMover {
     const shrinks: ContainerRecord[] = [];
     const growths: ContainerRecord[] = [];
     for (const container of this.#node.containers.values()) {
-      if (container.wanted === undefined || container.cgroup === undefined || container.phase === "created") continue;
-      if (container.effective === undefined || isTooWide(container)) {
+      if (container.cgroup === undefined || container.phase === "created" || container.phase === "stopped") continue;
+      if (container.wanted === undefined) {
+        if (container.stale) this.look(container);
+        continue;
+      }
+      if (container.stale || container.effective === undefined || this.#node.isTooWide(container)) {
         if (container.problem === "" || now >= this.#retryAt) shrinks.push(container);
-      } else if (isTooNarrow(container)) growths.push(container);
+      } else if (this.#node.isTooNarrow(container)) growths.push(container);
     }
     if (growths.length === 0) this.#growAt = 0;
     else if (this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;

@@ -1,6 +1,6 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
-import type { ContainerRecord } from "../masks/container.ts";
+import { isTooNarrow, isTooWide, reach, type ContainerRecord } from "../masks/container.ts";
 import { sharedPool, type Pool } from "../pool/pool.ts";
 import { cpusOfUse, type PodName, type Truth } from "../truth/admit.ts";
 import type { Session } from "./hooks.ts";
@@ -21,7 +21,10 @@ export interface Held {
 export class NodeKnowledge {
   readonly levers: Levers;
   truth: Truth = "none";
-  machine: MachineRecord | undefined;
+  /** As a driver told it. */
+  told: MachineRecord | undefined;
+  /** As the kernel says; newer than what a driver told, and known before one speaks. */
+  online: CpuSet | undefined;
   readonly held: Held = { epoch: 0n, revision: 0n, digest: "", highestEpoch: 0n };
   readonly allocations = new Map<string, AllocationRecord>();
   /** Claims that a driver stopped naming while containers of them may live: draining on our own account. */
@@ -34,6 +37,26 @@ export class NodeKnowledge {
 
   constructor(levers: Levers) {
     this.levers = levers;
+  }
+
+  /** The machine with the CPUs that are online now: no mask names another (cgroup v1 refuses it, and every create with it). */
+  get machine(): MachineRecord | undefined {
+    const { told, online } = this;
+    if (told === undefined || online === undefined) return told;
+    const both = told.online.intersect(online);
+    return both.isEmpty || both.equals(told.online) ? told : { ...told, online: both };
+  }
+
+  isTooWide(container: ContainerRecord): boolean {
+    return this.machine !== undefined && isTooWide(container, this.machine.online);
+  }
+
+  isTooNarrow(container: ContainerRecord): boolean {
+    return this.machine !== undefined && isTooNarrow(container, this.machine.online);
+  }
+
+  reach(container: ContainerRecord): CpuSet | undefined {
+    return this.machine === undefined ? container.effective : reach(container, this.machine.online);
   }
 
   /** By uid: what the driver names, else what drains on our own account. */
@@ -79,7 +102,7 @@ export class NodeKnowledge {
       if (!this.isDrained(allocation)) sets.push(cpusOf(allocation), allocation.idle);
     }
     for (const container of this.containers.values())
-      if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+      if (keepsItsCpus(this, container)) sets.push(container.effective ?? container.stored ?? CpuSet.empty);
     return CpuSet.union(sets);
   }
 
@@ -92,8 +115,26 @@ export class NodeKnowledge {
       if (this.isByMasks(allocation.claim.uid)) sets.push(cpusOf(allocation));
     }
     for (const container of this.containers.values())
-      if (keepsItsCpus(this, container)) sets.push(container.effective ?? CpuSet.empty);
+      if (keepsItsCpus(this, container)) sets.push(container.effective ?? container.stored ?? CpuSet.empty);
     return CpuSet.union(sets);
+  }
+
+  /** CPUs of the claims that are reserved for a pod. */
+  #ofPod(podUid: string): CpuSet {
+    const sets: CpuSet[] = [];
+    for (const allocation of this.claims())
+      if (allocation.consumers.some((consumer) => consumer.uid === podUid)) sets.push(cpusOf(allocation));
+    return CpuSet.union(sets);
+  }
+
+  /**
+   * The shared pool, without the CPUs of its own pod's claims: a sibling whose mask meets a partition's CPUs makes the kernel
+   * invalidate that partition, and an invalid one whose cgroup goes away is never given back (Linux 6.12).
+   */
+  #beside(container: ContainerRecord, shared: CpuSet): CpuSet {
+    if (this.levers.force !== "kernel") return shared;
+    const beside = shared.minus(this.#ofPod(container.ref.podUid));
+    return beside.isEmpty ? shared : beside;
   }
 
   /** `undefined` while nobody has told which machine this is. */
@@ -108,13 +149,14 @@ export class NodeKnowledge {
       case "own":
         return pool.own;
       case "shared":
-        return pool.shared;
+        return this.#beside(container, pool.shared);
       case "unknown-claim":
-        return this.truth === "confirmed" ? pool.shared : undefined;
+        return this.truth === "confirmed" ? this.#beside(container, pool.shared) : undefined;
       case "claim": {
-        const cpus = this.claimMask(container)?.intersect(this.machine.online);
-        // All its CPUs offline: the kernel runs it on its parent's until they are back; nothing better can be asked for.
-        return cpus === undefined || cpus.isEmpty ? undefined : cpus;
+        const all = this.claimMask(container);
+        const cpus = all?.intersect(this.machine.online);
+        // All its CPUs offline: the kernel runs it on its parent's until they are back, and that is an escape.
+        return cpus?.isEmpty === true ? all : cpus;
       }
     }
   }

@@ -38,25 +38,35 @@ export class Partitioner {
   }
 
   /**
-   * Makes a cgroup a partition: ancestors' lists top first, then its own two files, then the type; read back.
-   * @returns "" or the kernel's reason, in which case nothing is left behind.
+   * Makes a cgroup a partition: ancestors' lists top first, then its own two files, then the type; read back. Partitions
+   * `inside` become part of it: all else is ready when they are given up, so that the CPUs are open for two writes only.
+   * @returns "" or the kernel's reason, in which case nothing is left behind, and `inside` are no partitions any more.
    */
-  take(path: string, cpus: CpuSet, isolated: boolean, containers: Iterable<ContainerRecord>): string {
+  take(
+    path: string,
+    cpus: CpuSet,
+    isolated: boolean,
+    containers: Iterable<ContainerRecord>,
+    inside: readonly string[] = [],
+  ): string {
     const type = isolated ? "isolated" : "root";
     const before = this.#living.get(path);
+    for (const one of inside) this.#living.delete(one);
     this.#living.set(path, living(path, cpus, type, [...containers]));
     try {
       this.#writeLists();
       this.#cgroup.write(path, cpus);
       this.#cgroup.writeExclusive(path, cpus);
+      for (const one of inside) this.#cgroup.writePartition(one, "member");
       this.#cgroup.writePartition(path, type);
+      for (const one of inside) this.#quietly(() => this.#cgroup.writeExclusive(one, CpuSet.empty));
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
       if (reading.kind === "valid") return "";
-      this.#undo(path, before);
+      this.#undo(path, before, inside);
       return reading.kind === "invalid" ? reading.why : "the kernel left it a member";
     } catch (cause) {
       if (!(cause instanceof CgroupFault)) throw cause;
-      this.#undo(path, before);
+      this.#undo(path, before, inside);
       return cause.message;
     }
   }
@@ -99,25 +109,30 @@ export class Partitioner {
     return this.#cgroup.readPartition(path) ?? "";
   }
 
+  /** Gives up the partitions whose users' ids are such. */
+  releaseWhere(which: (ids: ReadonlySet<string>) => boolean): void {
+    for (const [path, one] of this.#living) if (which(one.containers)) this.release(path);
+  }
+
   /**
-   * After a start: partitions of an earlier life of this agent are found and kept, stale lists are cleaned.
-   * `claimed` are the cgroups (own or pod's) of living claim containers.
+   * After a start: partitions of an earlier life of this agent are found and kept; stale lists are cleaned where `clean`.
+   * `users` are the living containers by their cgroups and their pods' cgroups.
    */
-  adopt(claimed: ReadonlyMap<string, readonly ContainerRecord[]>): void {
+  adopt(users: ReadonlyMap<string, readonly ContainerRecord[]>, clean: boolean): void {
     const tops = new Set<string>();
     for (const container of this.#node.containers.values()) {
       const top = container.cgroup === undefined ? undefined : ancestorsOf(container.cgroup)[0];
       if (top !== undefined) tops.add(top);
     }
     this.#living.clear();
-    for (const [path, containers] of claimed) {
+    for (const [path, containers] of users) {
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
       const cpus = this.#cgroup.readExclusive(path);
       if (reading.kind !== "valid" || cpus === undefined || cpus.isEmpty) continue;
       this.#living.set(path, living(path, cpus, reading.type, containers));
     }
     for (const top of tops) this.#scan(top, 1);
-    this.#quietly(() => this.#writeLists());
+    if (clean) this.#quietly(() => this.#writeLists());
   }
 
   #scan(path: string, depth: number): void {
@@ -128,7 +143,11 @@ export class Partitioner {
     for (const child of this.#cgroup.children(path)) this.#scan(`${path}/${child}`, depth + 1);
   }
 
-  #undo(path: string, before: Living | undefined): void {
+  #undo(path: string, before: Living | undefined, inside: readonly string[]): void {
+    for (const one of inside) {
+      this.#quietly(() => this.#cgroup.writePartition(one, "member"));
+      this.#quietly(() => this.#cgroup.writeExclusive(one, CpuSet.empty));
+    }
     if (before === undefined) {
       this.#living.delete(path);
       this.#quietly(() => this.#cgroup.writePartition(path, "member"));
@@ -143,6 +162,8 @@ export class Partitioner {
     const wanted = exclusiveLists(this.#living.values());
     const found = new Map<string, CpuSet>();
     for (const path of new Set([...wanted.keys(), ...this.#touched])) {
+      // A partition's own list is not an ancestor's.
+      if (this.#living.has(path) && !wanted.has(path)) continue;
       const list = this.#cgroup.readExclusive(path);
       if (list === undefined) this.#touched.delete(path);
       else found.set(path, list);

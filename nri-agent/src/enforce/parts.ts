@@ -4,7 +4,7 @@ import type { ClaimStart } from "./claimstart.ts";
 import type { MaskMover } from "./mover.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
-import type { CgroupPort, Clock, Observer } from "./ports.ts";
+import type { CgroupPort, Clock, MachinePort, Observer } from "./ports.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Sayings } from "./sayings.ts";
 import type { RuntimeUpdates } from "./updates.ts";
@@ -13,6 +13,7 @@ import type { RuntimeUpdates } from "./updates.ts";
 export interface EnforcerParts {
   readonly node: NodeKnowledge;
   readonly cgroup: CgroupPort;
+  readonly machine: MachinePort;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly mover: MaskMover;

@@ -50,6 +50,12 @@ export interface CgroupPort {
   writePartition(path: string, type: "root" | "isolated" | "member"): void;
 }
 
+/** What the kernel says of the machine itself. */
+export interface MachinePort {
+  /** CPUs that are online now; `undefined` where the kernel does not tell. */
+  online(): CpuSet | undefined;
+}
+
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */
 export interface AgentMemory {
   readonly bootId: string;

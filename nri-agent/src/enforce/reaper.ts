@@ -1,7 +1,7 @@
 import type { ContainerRecord } from "../masks/container.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
-import type { CgroupPort, Clock } from "./ports.ts";
+import { CgroupFault, type CgroupPort, type Clock } from "./ports.ts";
 
 const FIRST_MS = 20;
 const MAX_MS = 500;
@@ -60,7 +60,15 @@ export class Reaper {
 
   /** Without a cgroup to ask, the runtime's removal has to do: it removes only what has no process. */
   #lives(container: ContainerRecord): boolean {
-    return container.cgroup === undefined ? container.phase !== "stopped" : this.#cgroup.populated(container.cgroup);
+    if (container.cgroup === undefined) return container.phase !== "stopped";
+    try {
+      return this.#cgroup.populated(container.cgroup);
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      // Not known to be gone, so it lives.
+      container.problem = cause.message;
+      return true;
+    }
   }
 
   /** Stopped by the runtime's word, or running for a claim that is being released: the kernel is asked. */

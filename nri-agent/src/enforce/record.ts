@@ -27,6 +27,7 @@ export function newRecord(pod: PodSandbox, container: Container): ContainerRecor
     sent: undefined,
     own: undefined,
     effective: undefined,
+    stale: false,
     readAt: 0,
     stored: storedMask(container),
     grants: [],

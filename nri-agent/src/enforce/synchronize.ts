@@ -1,12 +1,14 @@
 import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
-import { isTooWide, nextPhase, type ContainerRecord } from "../masks/container.ts";
+import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
+import { adoptPartitions, holdClaims } from "./holding.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { marksOf, newRecord, phaseOf, storedMask } from "./record.ts";
-import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 
 const SLICE_MS = 5;
+/** An update that was in flight when the session before was lost has been applied by then, or never will be. */
+const LOST_CALLS_SETTLE_MS = 2000;
 
 /**
  * The role of a container that already exists. Never a refusal: a forged or unknown one is confined and reported.
@@ -59,7 +61,7 @@ export function assignRole(node: NodeKnowledge, record: ContainerRecord): void {
 
 /**
  * Merges what the runtime lists into what is known. The listing is evidence, never the truth: claims stay as they are, what the
- * kernel says is read, and one bad container never fails the whole.
+ * kernel says is read, and one bad container never fails the whole. Where the session ends meanwhile, nothing more is concluded.
  *
  * @returns at most 16 updates, under the runtime lever alone.
  */
@@ -70,6 +72,9 @@ export async function synchronize(
   cdiVisible: boolean,
 ): Promise<ContainerUpdate[]> {
   const { node, mover, clock } = parts;
+  const session = node.session?.id;
+  const isOver = (): boolean => node.session?.id !== session;
+  const lost: ContainerRecord[] = [];
   const podsById = new Map(pods.map((pod) => [pod.id, pod]));
   const listed = new Set<string>();
   let slice = clock.now();
@@ -81,7 +86,8 @@ export async function synchronize(
     const record = parts.classify(pod, container, cdiVisible);
     if (before !== undefined) {
       record.stopping = before.stopping;
-      record.grants = before.grants.filter((grant) => grant.by === "call");
+      record.grants = [...before.grants];
+      if (record.grants.length > 0) lost.push(record);
     }
     record.phase = phaseOf(container);
     record.stored = storedMask(container);
@@ -89,15 +95,29 @@ export async function synchronize(
     mover.look(record);
     if (clock.now() - slice >= SLICE_MS) {
       await clock.yield();
+      if (isOver()) return [];
       slice = clock.now();
     }
+  }
+  if (lost.length > 0) {
+    const before = lost.map((record) => ({ record, grants: new Set(record.grants) }));
+    clock.later(LOST_CALLS_SETTLE_MS, () => {
+      for (const { record, grants } of before) {
+        record.grants = record.grants.filter((grant) => !grants.has(grant));
+        mover.doubt(record);
+      }
+      parts.changed();
+    });
   }
   for (const [id, record] of node.containers) {
     if (!listed.has(id)) record.phase = nextPhase(record.phase, "unlisted");
   }
   node.synchronized = true;
+  node.online = parts.machine.online() ?? node.online;
   if (node.levers.force === "kernel") adoptPartitions(parts);
   mover.compute();
+  // Before anybody's mask is touched: who runs on a claim without a partition is held by masks, and they count in every one.
+  holdClaims(parts);
   repairAll(parts);
   mover.kick();
   parts.reaper.expect();
@@ -113,37 +133,10 @@ function repairAll(parts: EnforcerParts): void {
   for (const record of node.containers.values()) {
     if (record.phase === "created" || record.phase === "stopped") continue;
     const was = record.effective;
-    const escaped = was !== undefined && isTooWide(record) && (record.role === "claim" || was.overlaps(held));
+    const escaped = was !== undefined && node.isTooWide(record) && (record.role === "claim" || was.overlaps(held));
     if (escaped) parts.say.escaped(record, was, "it was created or changed while the agent was away");
-    if (record.role === "claim" && node.levers.force === "kernel" && node.truth !== "none") {
-      const why = record.partition === "none" ? parts.claimStart.enforce(record) : "";
-      if (why !== "")
-        parts.say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
-    } else if (mover.settle(record) === "wrong" && record.problem !== "") parts.say.problem(record.problem, record.ref);
-    if (escaped && !isTooWide(record)) parts.say.repaired(record);
+    if (mover.settle(record, record.role === "claim") === "wrong" && record.problem !== "")
+      parts.say.problem(record.problem, record.ref);
+    if (escaped && !node.isTooWide(record)) parts.say.repaired(record);
   }
-}
-
-function adoptPartitions(parts: EnforcerParts): void {
-  const { node, partitions, cgroup } = parts;
-  const claimed = new Map<string, ContainerRecord[]>();
-  for (const record of node.containers.values()) {
-    if (record.role !== "claim" || record.cgroup === undefined || !cgroup.populated(record.cgroup)) continue;
-    const pod = record.cgroup.slice(0, record.cgroup.lastIndexOf("/"));
-    for (const path of [record.cgroup, pod]) claimed.set(path, [...(claimed.get(path) ?? []), record]);
-  }
-  partitions.adopt(claimed);
-  for (const record of node.containers.values()) {
-    if (record.role !== "claim" || record.cgroup === undefined) continue;
-    const pod = record.cgroup.slice(0, record.cgroup.lastIndexOf("/"));
-    const own = livesOn(partitions.living(record.cgroup)?.cpus, node.claimMask(record));
-    if (own) record.partition = "own";
-    else if (partitions.living(pod) !== undefined) record.partition = "pod";
-    if (record.partition !== "none")
-      record.partitionText = partitions.textOf(record.partition === "own" ? record.cgroup : pod);
-  }
-}
-
-function livesOn(partition: CpuSet | undefined, claim: CpuSet | undefined): boolean {
-  return partition !== undefined && claim !== undefined && partition.equals(claim);
 }

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { ContainerUpdateSchema, type ContainerUpdate } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
-import { isTooWide, type ContainerRecord } from "../masks/container.ts";
+import type { ContainerRecord } from "../masks/container.ts";
 import type { RuntimeCalls } from "./hooks.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Clock, Observer } from "./ports.ts";
@@ -29,6 +29,7 @@ export class RuntimeUpdates {
   readonly #onAnswer: (containers: readonly ContainerRecord[]) => void;
   readonly #queue = new Map<string, ContainerRecord>();
   #inFlight = false;
+  #dueAt = Infinity;
   #cancelTimer: (() => void) | undefined;
   #canUpdate = false;
 
@@ -85,9 +86,15 @@ export class RuntimeUpdates {
   }
 
   #schedule(ms: number): void {
-    if (this.#inFlight) return;
+    const dueAt = this.#clock.now() + ms;
+    // What follows lazily must not put off what is urgent.
+    if (this.#inFlight || dueAt >= this.#dueAt) return;
     this.#cancelTimer?.();
-    this.#cancelTimer = this.#clock.later(ms, () => void this.#send());
+    this.#dueAt = dueAt;
+    this.#cancelTimer = this.#clock.later(ms, () => {
+      this.#dueAt = Infinity;
+      void this.#send();
+    });
   }
 
   async #send(): Promise<void> {
@@ -97,6 +104,7 @@ export class RuntimeUpdates {
     for (const container of batch) this.#onSend(container);
     this.#inFlight = true;
     const granted = batch.map((container) => grant(container, "call"));
+    const session = this.#node.session?.id;
     try {
       await this.#calls.updateContainers(batch.map((container) => maskUpdate(container.ref.id, container.wanted)));
       for (const container of batch) container.stored = container.sent;
@@ -111,9 +119,11 @@ export class RuntimeUpdates {
       );
     } finally {
       this.#inFlight = false;
-      batch.forEach((container, n) => {
-        container.grants = container.grants.filter((g) => g !== granted[n]);
-      });
+      // A call of a lost session was not answered: the runtime may still apply it. Synchronize says when it is over.
+      if (this.#node.session?.id === session)
+        batch.forEach((container, n) => {
+          container.grants = container.grants.filter((g) => g !== granted[n]);
+        });
     }
     this.#onAnswer(batch);
     if (this.#queue.size > 0) this.#schedule(BETWEEN_BATCHES_MS);
@@ -124,11 +134,11 @@ export class RuntimeUpdates {
     for (const [id, container] of this.#queue) {
       const known = this.#node.containers.get(id) === container;
       const done = container.wanted === undefined || container.stored?.equals(container.wanted) === true;
-      if (!known || (done && !isTooWide(container))) this.#queue.delete(id);
+      if (!known || (done && !this.#node.isTooWide(container))) this.#queue.delete(id);
       // An update sent before POST_START may be lost and is reported as success: it waits.
       else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
     }
-    ready.sort((a, b) => Number(isTooWide(b)) - Number(isTooWide(a)));
+    ready.sort((a, b) => Number(this.#node.isTooWide(b)) - Number(this.#node.isTooWide(a)));
     const batch = ready.slice(0, MAX_BATCH);
     for (const container of batch) this.#queue.delete(container.ref.id);
     return batch;

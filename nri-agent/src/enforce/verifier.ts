@@ -1,5 +1,6 @@
-import { isTooWide, type ContainerRecord } from "../masks/container.ts";
+import type { ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
+import { holdClaims } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -22,7 +23,7 @@ export class Verifier {
 
   start(): void {
     this.#stopped = false;
-    this.#every(PARTITIONS_MS, () => this.#partitions());
+    this.#every(PARTITIONS_MS, () => this.#second());
     this.#every(MASKS_MS, () => this.verify());
   }
 
@@ -50,9 +51,9 @@ export class Verifier {
   check(container: ContainerRecord): void {
     const { node, mover, say } = this.#p;
     if (!isOurs(container)) return;
-    const wasRight = !isTooWide(container);
+    const wasRight = !node.isTooWide(container);
     mover.look(container);
-    if (!wasRight || !isTooWide(container)) return;
+    if (!wasRight || !node.isTooWide(container)) return;
     const was = container.effective;
     if (was !== undefined && (container.role === "claim" || was.overlaps(node.heldCpus()))) {
       say.escaped(container, was, "something else on the node changed its mask");
@@ -61,9 +62,22 @@ export class Verifier {
     this.#p.changed();
   }
 
-  async #partitions(): Promise<void> {
+  async #second(): Promise<void> {
+    const { node, machine, mover } = this.#p;
+    const online = machine.online();
+    if (online !== undefined && node.online?.equals(online) !== true) {
+      node.online = online;
+      mover.compute();
+      await this.verify();
+      this.#p.changed();
+    }
+    if (node.levers.force !== "kernel" || !node.synchronized) return;
+    this.#partitions();
+    holdClaims(this.#p);
+  }
+
+  #partitions(): void {
     const { node, partitions, claimStart, say } = this.#p;
-    if (node.levers.force !== "kernel") return;
     for (const container of [...node.containers.values()]) {
       if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
       const path =
@@ -73,20 +87,26 @@ export class Verifier {
       container.partitionText = partitions.textOf(path);
       if (container.partitionText === "") continue;
       say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
-      partitions.release(path);
       container.partition = "none";
-      const why = claimStart.enforce(container);
+      const why = claimStart.hold(container, path);
       if (why === "") say.repaired(container);
       else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
       this.#p.changed();
     }
-    await Promise.resolve();
   }
 
-  #every(ms: number, run: () => Promise<void>): void {
+  /** A pass that fails is told, and the next one comes all the same. */
+  #every(ms: number, run: () => Promise<void> | void): void {
+    const once = async (): Promise<void> => {
+      try {
+        await run();
+      } catch (cause) {
+        this.#p.observer.error("a pass of the verifier failed; it goes on", { cause: (cause as Error).message });
+      }
+    };
     const next = (): void => {
       if (this.#stopped) return;
-      this.#cancels = [...this.#cancels.slice(-4), this.#p.clock.later(ms, () => void run().finally(next))];
+      this.#cancels = [...this.#cancels.slice(-4), this.#p.clock.later(ms, () => void once().then(next))];
     };
     next();
   }

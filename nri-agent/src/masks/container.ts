@@ -65,7 +65,9 @@ export interface ContainerRecord {
   sent: CpuSet | undefined;
   /** `cpuset.cpus` of its cgroup, as last read. */
   own: CpuSet | undefined;
+  /** As last read; `stale` tells that something may have changed it since. */
   effective: CpuSet | undefined;
+  stale: boolean;
   readAt: number;
   /** The runtime's stored cpuset, as far as we know it. */
   stored: CpuSet | undefined;
@@ -81,14 +83,24 @@ export interface ContainerRecord {
   stopping: boolean;
 }
 
-/** True where the kernel may run the container on a CPU that it should not have, as far as was read. */
-export function isTooWide(container: ContainerRecord): boolean {
-  const { wanted, effective } = container;
-  return wanted !== undefined && effective !== undefined && !effective.isSubsetOf(wanted);
+/**
+ * Online CPUs that the kernel may run the container on, as far as was read: those it runs on now, and those its own mask takes back
+ * as soon as a partition gives them up. `undefined` where nothing was read.
+ */
+export function reach(container: ContainerRecord, online: CpuSet): CpuSet | undefined {
+  const { effective, own } = container;
+  return effective === undefined || own === undefined ? effective : effective.union(own.intersect(online));
 }
 
-/** True where its own mask is not the wanted one, though it runs on no wrong CPU. */
-export function isTooNarrow(container: ContainerRecord): boolean {
+/** True where the kernel may run the container on a CPU that it should not have. */
+export function isTooWide(container: ContainerRecord, online: CpuSet): boolean {
+  const { wanted } = container;
+  return wanted !== undefined && reach(container, online)?.isSubsetOf(wanted) === false;
+}
+
+/** True where its own mask is not the wanted one, though it runs on no wrong CPU. Offline CPUs in a mask do not count. */
+export function isTooNarrow(container: ContainerRecord, online: CpuSet): boolean {
   const { wanted, own } = container;
-  return wanted !== undefined && own !== undefined && !own.equals(wanted) && !isTooWide(container);
+  if (wanted === undefined || own === undefined || isTooWide(container, online)) return false;
+  return !own.intersect(online).equals(wanted.intersect(online));
 }

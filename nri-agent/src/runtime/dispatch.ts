@@ -32,8 +32,8 @@ const MAX_SYNCHRONIZE = 20_000;
 export interface DispatchOptions {
   readonly hooks: RuntimeHooks;
   onConfigure(request: ConfigureRequest): void;
-  /** Before the hook runs on the last part, and after it answered. */
-  onSynchronize(phase: "begin" | "end"): void;
+  /** Before the hook runs on the last part, and after it answered or failed. */
+  onSynchronize(phase: "begin" | "end" | "failed"): void;
   /** A hook threw something that is no refusal: a defect. */
   onDefect(method: string, cause: unknown): void;
   /** Seconds that a hook took, from the decoded request to the encoded answer. */
@@ -82,7 +82,9 @@ export class Dispatch {
   }
 
   #failed(method: string, begin: number, cause: unknown): CallFault {
-    this.#o.onHook(method, this.#o.monotonic() - begin);
+    // The method's name is the other side's word until it is known.
+    const isUnknown = cause instanceof CallFault && cause.code === CODE.UNIMPLEMENTED;
+    this.#o.onHook(isUnknown ? "unknown" : method, this.#o.monotonic() - begin);
     if (cause instanceof CallFault) return cause;
     if (cause instanceof HookRefusal) return new CallFault(CODE.UNKNOWN, cause.message);
     this.#o.onDefect(method, cause);
@@ -167,24 +169,33 @@ export class Dispatch {
 
   /** The runtime splits what is longer than a ttrpc message. A part that is not the last is answered with `more` and no updates. */
   #synchronize(request: SynchronizeRequest): Uint8Array | Promise<Uint8Array> {
-    this.#pods.push(...request.pods);
-    this.#containers.push(...request.containers);
-    if (this.#containers.length + this.#pods.length > MAX_SYNCHRONIZE) {
+    const named = request.pods.length + request.containers.length;
+    if (this.#containers.length + this.#pods.length + named > MAX_SYNCHRONIZE) {
+      this.#pods = [];
+      this.#containers = [];
       throw new CallFault(
         CODE.RESOURCE_EXHAUSTED,
         `Synchronize names more than ${MAX_SYNCHRONIZE} pods and containers`,
       );
     }
+    for (const pod of request.pods) this.#pods.push(pod);
+    for (const container of request.containers) this.#containers.push(container);
     if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
     const pods = this.#pods;
     const containers = this.#containers;
     this.#pods = [];
     this.#containers = [];
     this.#o.onSynchronize("begin");
-    return this.#o.hooks.synchronize(pods, containers).then((update) => {
-      this.#o.onSynchronize("end");
-      return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { update }));
-    });
+    return this.#o.hooks.synchronize(pods, containers).then(
+      (update) => {
+        this.#o.onSynchronize("end");
+        return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { update }));
+      },
+      (cause: unknown) => {
+        this.#o.onSynchronize("failed");
+        throw cause;
+      },
+    );
   }
 }
 

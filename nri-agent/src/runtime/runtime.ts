@@ -146,6 +146,8 @@ export class Runtime implements RuntimeCalls {
         },
         onSynchronize: (phase) => {
           if (phase === "begin") syncBegan = performance.now();
+          // The runtime goes on without a plugin whose Synchronize failed, and leaves the socket open: a new session tries again.
+          else if (phase === "failed") setImmediate(() => channel.close("Synchronize failed inside the agent"));
           else if (performance.now() - syncBegan > limitMs) {
             // Too late: the runtime goes on without us, and older ones leave the socket open.
             channel.close(`Synchronize took longer than the ${limitMs} ms that the runtime gives it`);

@@ -46,7 +46,7 @@ describe("files", () => {
     ["ENOSPC", "full", "the disk is full"],
     ["EROFS", "read-only", "read-only"],
     ["EACCES", "denied", "permission denied"],
-    ["EIO", "io", "EIO"],
+    ["EIO", "io", "input/output error"],
   ] as const) {
     it(`${errno} is ${code}`, () => {
       const fault = diskFault("write", "/x", Object.assign(new Error(), { code: errno }));

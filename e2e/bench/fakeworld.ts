@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { AgentProcess } from "../kit/agent/agent.ts";
+import { CgroupTree } from "../kit/cgrouptree.ts";
+import { DriverProcess } from "../kit/driver.ts";
+import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
+import { FakeKubelet } from "../kit/fakecluster/kubelet.ts";
+import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
+
+/** CPUs of the machine that both processes see. */
+const ONLINE = "0-127";
+
+/** Both bundled programs, unchanged, between an API server, a kubelet and a runtime that this process plays over real sockets. */
+export class FakeWorld {
+  readonly dir = mkdtempSync(join(tmpdir(), "bw-"));
+  readonly api = new FakeApiServer();
+  readonly kubelet = new FakeKubelet(join(this.dir, "kubelet"));
+  readonly runtime = new FakeRuntime(join(this.dir, "nri.sock"));
+  readonly cgroups = new CgroupTree(join(this.dir, "cg"), ONLINE);
+  readonly agent: AgentProcess;
+  readonly #bundles: { readonly driver: string; readonly agent: string };
+  #driver: DriverProcess | undefined;
+
+  constructor(bundles: { readonly driver: string; readonly agent: string }) {
+    this.#bundles = bundles;
+    this.agent = new AgentProcess({
+      dir: this.dir,
+      argv: [process.execPath, bundles.agent],
+      nriSocket: this.runtime.path,
+      cdiDir: join(this.dir, "cdi"),
+      lever: "runtime",
+      online: CpuSet.parse(ONLINE),
+      cgroupRoot: this.cgroups.root,
+    });
+  }
+
+  get driver(): DriverProcess {
+    if (this.#driver === undefined) throw new Error("the API server does not listen yet");
+    return this.#driver;
+  }
+
+  async listen(): Promise<void> {
+    await this.runtime.listen();
+    await this.api.listen();
+    const overlay = join(this.dir, "machine.json");
+    writeFileSync(
+      overlay,
+      JSON.stringify({
+        "/sys/devices/system/cpu/online": ONLINE,
+        "/sys/devices/system/cpu/present": ONLINE,
+        "/sys/devices/system/node/node0/cpulist": ONLINE,
+      }),
+    );
+    this.#driver = new DriverProcess({
+      dir: this.dir,
+      argv: [process.execPath, this.#bundles.driver],
+      kubeconfig: this.api.kubeconfig(join(this.dir, "kubeconfig")),
+      kubeletRootDir: this.kubelet.rootDir,
+      agentSocket: join(this.dir, "ctl", "control.sock"),
+      flags: { "--sysfs-overlay": overlay },
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.#driver?.daemon?.stop();
+    await this.agent.daemon?.stop();
+    this.kubelet.close();
+    await this.runtime.close();
+    await this.api.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

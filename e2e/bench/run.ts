@@ -1,0 +1,30 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bundle } from "../house/bundle.ts";
+import { benchContainers } from "./containers.ts";
+import { Figures } from "./figures.ts";
+import { benchSockets } from "./sockets.ts";
+
+// Figures of both programs. `--only sockets|containers`: one part; the second needs root.
+const at = process.argv.indexOf("--only");
+const only = at < 0 ? "" : (process.argv[at + 1] ?? "");
+const root = join(import.meta.dirname, "..", "..");
+const dir = mkdtempSync(join(tmpdir(), "bb-"));
+const figures = new Figures();
+let status = 1;
+try {
+  figures.machine();
+  const bundles = { driver: join(dir, "dracpu.mjs"), agent: join(dir, "dracpu-agent.mjs") };
+  await bundle(join(root, "driver/src/main.ts"), bundles.driver);
+  await bundle(join(root, "nri-agent/src/main.ts"), bundles.agent);
+  if (only !== "containers") await benchSockets(figures, bundles);
+  if (only !== "sockets") {
+    if (process.getuid?.() === 0) await benchContainers(figures, bundles.agent);
+    else figures.title("containers: left out, since containerd and its cgroups need root");
+  }
+  status = figures.end();
+} finally {
+  rmSync(dir, { recursive: true });
+}
+process.exit(status);

@@ -1,0 +1,132 @@
+import { allocatedClaim } from "../kit/driver.ts";
+import { container, pod } from "../kit/enforcer.ts";
+import { until } from "../kit/node/processes.ts";
+import { FakeWorld } from "./fakeworld.ts";
+import { memoryOf, type Figures } from "./figures.ts";
+
+const ENV = Array.from({ length: 30 }, (_, n) => `VARIABLE_${n}=${"x".repeat(50)}`);
+const HOOKS = 500;
+const SERIAL = 200;
+const AT_ONCE = 32;
+
+/** Hooks, prepares and memory of both programs, measured by the other side of their sockets. */
+export async function benchSockets(figures: Figures, bundles: { driver: string; agent: string }): Promise<void> {
+  const world = new FakeWorld(bundles);
+  await world.listen();
+  try {
+    figures.title("from nothing, both programs as bundles");
+    const began = performance.now();
+    const plugin = world.runtime.plugin();
+    world.agent.start();
+    world.driver.start();
+    const registered = world.kubelet.register().then(() => performance.now() - began);
+    await plugin;
+    figures.one("agent: start to registered with the runtime, driver's word included", performance.now() - began, "ms");
+    figures.one("driver: start to registered with the kubelet", await registered, "ms");
+    await world.runtime.synchronize([], []);
+    await world.agent.synchronized();
+    await until("a slice is published", () => world.api.slices.size > 0);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    memory(figures, world, "idle");
+
+    figures.title("Prepare and Unprepare, fsync of checkpoint and CDI file included");
+    await prepares(figures, world);
+
+    for (const shared of [0, 100, 500]) {
+      figures.title(`hooks with ${shared} shared containers, 2 claims`);
+      await hooks(figures, world, shared);
+    }
+    figures.title("after the load");
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    memory(figures, world, "after the load");
+  } finally {
+    await world.end();
+  }
+}
+
+function claimed(world: FakeWorld, name: string): ReturnType<typeof allocatedClaim>["ref"] {
+  const { claim, ref } = allocatedClaim(name, 2);
+  world.api.claims.set(`default/${name}`, claim);
+  return ref;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
+
+async function prepares(figures: Figures, world: FakeWorld): Promise<void> {
+  const { kubelet } = world;
+  const prepare = async (ref: ReturnType<typeof claimed>): Promise<void> => {
+    const { error } = await kubelet.prepare(ref);
+    if (error !== "") throw new Error(error);
+  };
+  const unprepare = async (ref: ReturnType<typeof claimed>): Promise<void> => {
+    const error = await kubelet.unprepare(ref);
+    if (error !== "") throw new Error(error);
+  };
+  const up: number[] = [];
+  const down: number[] = [];
+  for (let n = 0; n < SERIAL; n++) {
+    const ref = claimed(world, `serial${n}`);
+    up.push(await timed(() => prepare(ref)));
+    down.push(await timed(() => unprepare(ref)));
+  }
+  figures.times("Prepare, one after the other", up, 20);
+  figures.times("Unprepare, one after the other", down);
+  const upAll: number[] = [];
+  const downAll: number[] = [];
+  const whole: number[] = [];
+  for (let round = 0; round < 10; round++) {
+    const refs = Array.from({ length: AT_ONCE }, (_, n) => claimed(world, `all${round}x${n}`));
+    whole.push(
+      await timed(async () => upAll.push(...(await Promise.all(refs.map((ref) => timed(() => prepare(ref))))))),
+    );
+    downAll.push(...(await Promise.all(refs.map((ref) => timed(() => unprepare(ref))))));
+  }
+  figures.times(`Prepare, ${AT_ONCE} at once, each`, upAll);
+  figures.times(`Prepare, ${AT_ONCE} at once, until the last`, whole);
+  figures.times(`Unprepare, ${AT_ONCE} at once, each`, downAll);
+  for (const name of ["stay1", "stay2"]) await prepare(claimed(world, name));
+}
+
+async function hooks(figures: Figures, world: FakeWorld, shared: number): Promise<void> {
+  const { runtime } = world;
+  const pods = Array.from({ length: Math.ceil(shared / 10) }, (_, n) => pod(`p${n}`));
+  const containers = Array.from({ length: shared }, (_, n) =>
+    container(`p${Math.floor(n / 10)}`, `s${shared}x${n}`, { env: ENV }),
+  );
+  world.cgroups.add(containers);
+  const synchronizing: number[] = [];
+  for (let n = 0; n < 10; n++) {
+    const again = runtime.plugin();
+    runtime.drop();
+    await again;
+    synchronizing.push(await timed(() => runtime.synchronize(pods, containers)));
+    await world.agent.synchronized();
+  }
+  figures.times(`Synchronize`, synchronizing, shared === 500 ? 50 : undefined);
+  const create: number[] = [];
+  const start: number[] = [];
+  for (let n = 0; n < HOOKS; n++) {
+    const one = container("p0", `h${shared}x${n}`, { env: ENV });
+    create.push(await timed(() => runtime.create(pod("p0"), one)));
+    start.push(await timed(() => runtime.event("StartContainer", pod("p0"), one)));
+    await runtime.event("RemoveContainer", pod("p0"), one);
+  }
+  figures.times("CreateContainer", create, 2);
+  figures.times("StartContainer", start, 2);
+}
+
+function memory(figures: Figures, world: FakeWorld, when: string): void {
+  for (const [name, daemon] of [
+    ["driver", world.driver.daemon],
+    ["agent", world.agent.daemon],
+  ] as const) {
+    const { rss, pss, anonymous } = memoryOf(daemon?.pid ?? 0);
+    figures.note(
+      `${`memory of the ${name}, ${when}`.padEnd(58)} RSS ${rss.toFixed(0)} MB   anonymous ${anonymous.toFixed(0)} MB   PSS ${pss.toFixed(0)} MB`,
+    );
+  }
+}
