@@ -37,28 +37,48 @@ export class ClaimStart {
   enforce(container: ContainerRecord): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
-    if (this.#node.levers.force === "kernel" && !container.uses.some((use) => this.#node.byMasks.has(use.claimUid))) {
-      const why = this.#byPartition(container, cgroup, wanted);
-      if (why === "") return "";
-      this.#observer.warn("a claim is held by masks instead of a cpuset partition", {
-        pod: `${container.ref.podNamespace}/${container.ref.podName}`,
-        container: container.ref.name,
-        cpus: wanted.toString(),
-        why,
-      });
-      this.toMasks(container, why);
+    const isolated = this.#isIsolated(container);
+    let lost = `the kernel lever is not in force here: ${this.#node.levers.why}`;
+    if (this.#node.levers.force === "kernel") {
+      const byMasks = container.uses.some((use) => this.#node.byMasks.has(use.claimUid));
+      lost = byMasks
+        ? "its claim is held by masks until no container of it lives"
+        : this.#byPartition(container, cgroup, wanted);
+      if (lost === "") return "";
+      // Masks cannot stop the kernel from balancing load: whoever does not run yet does not start.
+      if (isolated && container.phase === "starting")
+        return `its claim asks for isolated CPUs, which only a cpuset partition gives: ${lost}`;
+      if (!byMasks) {
+        this.#observer.warn("a claim is held by masks instead of a cpuset partition", {
+          pod: `${container.ref.podNamespace}/${container.ref.podName}`,
+          container: container.ref.name,
+          cpus: wanted.toString(),
+          why: lost,
+        });
+        this.toMasks(container, lost);
+      }
     }
-    return this.#byMask(container, wanted);
+    const why = this.#byMask(container, wanted);
+    if (why !== "" || !isolated) return why;
+    return `masks keep others off its CPUs, and they are isolated no longer (${lost}); restart its pod`;
   }
 
-  /** A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on. */
-  beforeShared(container: ContainerRecord): void {
+  /**
+   * A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on.
+   * @returns "" or why it must not run.
+   */
+  beforeShared(container: ContainerRecord): string {
     const pod = podCgroup(container);
-    if (pod === undefined || this.#partitions.living(pod) === undefined) return;
+    if (pod === undefined || this.#partitions.living(pod) === undefined) return "";
     const users = this.#inPod(container).filter((one) => one.role === "claim");
+    const isolated = users.find((one) => this.#isIsolated(one));
+    if (isolated !== undefined) {
+      return `several containers of its pod run on isolated CPUs of one claim (${isolated.ref.name} is one), so the pod can have no container without a claim; give each container a claim or request of its own`;
+    }
     const first = users[0];
     if (first !== undefined) this.toMasks(first, "a shared container starts in its pod", users);
     this.#partitions.release(pod);
+    return "";
   }
 
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
@@ -79,11 +99,10 @@ export class ClaimStart {
 
   #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
     const overlapping = this.#livingOn(container, wanted);
-    const isolated = container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
     if (overlapping.length === 0 && !podIsPartition) {
-      const why = this.#partitions.take(cgroup, wanted, isolated, [container]);
+      const why = this.#partitions.take(cgroup, wanted, this.#isIsolated(container), [container]);
       if (why === "") this.#mark(container, "own", cgroup);
       return why;
     }
@@ -94,11 +113,21 @@ export class ClaimStart {
       return "several containers of its pod use the CPUs, and the pod has shared containers too";
     }
     const all = [...mates, container];
-    for (const mate of mates) {
-      if (mate.partition === "own" && mate.cgroup !== undefined) this.#partitions.release(mate.cgroup);
+    const owners = mates.filter((mate) => mate.partition === "own");
+    for (const { cgroup: own } of owners) if (own !== undefined) this.#partitions.release(own);
+    const cpus = CpuSet.union(all.map((one) => one.wanted ?? CpuSet.empty));
+    const why = this.#partitions.take(
+      pod,
+      cpus,
+      all.some((one) => this.#isIsolated(one)),
+      all,
+    );
+    if (why !== "") {
+      for (const mate of owners)
+        if (mate.cgroup !== undefined && mate.wanted !== undefined)
+          this.#partitions.take(mate.cgroup, mate.wanted, this.#isIsolated(mate), [mate]);
+      return why;
     }
-    const why = this.#partitions.take(pod, CpuSet.union(all.map((one) => one.wanted ?? CpuSet.empty)), isolated, all);
-    if (why !== "") return why;
     for (const one of all) {
       this.#mark(one, "pod", pod);
       this.#mover.settle(one);
@@ -128,6 +157,10 @@ export class ClaimStart {
     container.partitionText = this.#partitions.textOf(path);
     container.problem = "";
     this.#mover.look(container);
+  }
+
+  #isIsolated(container: ContainerRecord): boolean {
+    return container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
   }
 
   #inPod(container: ContainerRecord): ContainerRecord[] {

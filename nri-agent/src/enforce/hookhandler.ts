@@ -138,7 +138,8 @@ export class HookHandler implements RuntimeHooks {
       if (why !== "")
         this.#refuseStart(record, `dra.cpu: cannot start ${who} on CPUs ${record.wanted?.toString() ?? ""}: ${why}`);
     } else {
-      if (record.role === "shared") this.#p.claimStart.beforeShared(record);
+      const why = record.role === "shared" ? this.#p.claimStart.beforeShared(record) : "";
+      if (why !== "") this.#refuseStart(record, `dra.cpu: cannot start ${who}: ${why}`);
       if (this.#p.mover.settle(record) === "wrong") {
         this.#refuseStart(
           record,
