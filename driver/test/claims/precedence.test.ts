@@ -121,3 +121,42 @@ describe("an exact cpuset", () => {
     expect(said([reference("FromClaim", ["a"], "2"), reference("FromClaim", ["cpus"], "3")])).to.equal("cpuset 3");
   });
 });
+
+describe("a configuration of any JSON", () => {
+  it("is a wish or a sentence, and never a crash", () => {
+    const own = fc.record(
+      {
+        source: fc.oneof(fc.constantFrom("FromClass", "FromClaim"), fc.jsonValue()),
+        requests: fc.oneof(fc.constant(["cpus"]), fc.jsonValue()),
+        opaque: fc.oneof(
+          fc.jsonValue(),
+          fc.record({ driver: fc.constant("dra.cpu"), parameters: fc.jsonValue() }),
+          fc.record({
+            driver: fc.constant("dra.cpu"),
+            parameters: fc.record(
+              {
+                apiVersion: fc.constant(HEAD.apiVersion),
+                kind: fc.constant(HEAD.kind),
+                cpuset: fc.constantFrom("2-5", ""),
+                l3: fc.constantFrom("any", 7),
+              },
+              { requiredKeys: ["apiVersion", "kind"] },
+            ),
+          }),
+        ),
+      },
+      { requiredKeys: [] },
+    );
+    const seen = { wish: 0, wrong: 0 };
+    fc.assert(
+      fc.property(fc.oneof(fc.array(fc.oneof(own, fc.jsonValue())), fc.jsonValue()), (config) => {
+        const reading = wishOf("cpus/a", config, "dra.cpu", DEFAULT_POLICY);
+        seen[reading.kind] += 1;
+        if (reading.kind === "wrong") expect(reading.problems.join("; ")).to.not.equal("");
+      }),
+      { numRuns: 1000 },
+    );
+    expect(seen.wish, "both happen").to.be.above(10);
+    expect(seen.wrong, "both happen").to.be.above(10);
+  });
+});
