@@ -83,6 +83,23 @@ for (const force of ["file", "kernel"] as const) {
       expect(message(await world.prepare("a")), "once more, as charged").to.equal("prepared");
     });
 
+    it("is not prepared while somebody cannot be moved off the idle sibling", async () => {
+      await starts(world.agent, "other", "shared");
+      world.agent.cgroup.stuck = "/kubepods/other/shared";
+      on("a", "cpudevnuma001", "2", says({ cores: "isolated" }));
+      expect(message(await world.prepare("a", AbortSignal.timeout(300)))).to.include(
+        "its CPUs 4,12 are reserved, but not yet its own alone",
+      );
+      world.agent.cgroup.stuck = "";
+      expect(message(await world.prepare("a"))).to.equal("prepared");
+      world.agent.cgroup.stuck = "/kubepods/other/shared";
+      on("b", "cpudevnuma001", "2");
+      const whole = message(await world.prepare("b", AbortSignal.timeout(300)));
+      expect(whole === "prepared", "the kernel takes running CPUs from whoever is on them").to.equal(
+        force === "kernel",
+      );
+    });
+
     it("takes isolated CPUs by the kernel lever, or refuses at once", async () => {
       on("a", "cpudevnuma001", "2", says({ isolation: "isolated" }));
       const answer = message(await world.prepare("a"));
