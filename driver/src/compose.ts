@@ -16,6 +16,7 @@ import { ApiHttp } from "./apiserver/http.ts";
 import type { DriverSettings } from "./config/settings.ts";
 import { AgentClient } from "./control/agentclient.ts";
 import { CdiDirectory } from "./disk/cdidirectory.ts";
+import type { Offer } from "./claims/decide.ts";
 import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
@@ -80,7 +81,16 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     keepShared: plan.keepShared,
     bootId,
   };
-  const offer = { driver: DRIVER_NAME, pool: settings.nodeName, machine, candidates: plan.candidates };
+  const offer: Offer = {
+    driver: DRIVER_NAME,
+    pool: settings.nodeName,
+    machine,
+    candidates: plan.candidates,
+    individual: false,
+    defaults: settings.policy,
+    reserved: settings.reservedCPUs,
+    keepShared: plan.keepShared,
+  };
 
   const ledger = new Ledger();
   const file = new CheckpointFile(settings.stateDir);

@@ -1,165 +1,12 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import type { Offer } from "@dracpu/driver/claims/decide.ts";
-import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
-import { AgentClient } from "@dracpu/driver/control/agentclient.ts";
-import { CdiDirectory } from "@dracpu/driver/disk/cdidirectory.ts";
-import { CheckpointFile } from "@dracpu/driver/disk/checkpointfile.ts";
-import { Ledger } from "@dracpu/driver/ledger/ledger.ts";
-import { AgentLink } from "@dracpu/driver/prepare/agentlink.ts";
-import type { PrepareOutcome, UnprepareOutcome } from "@dracpu/driver/prepare/ports.ts";
-import { Preparer } from "@dracpu/driver/prepare/preparer.ts";
-import { PerKey, Shortage } from "@dracpu/driver/prepare/queue.ts";
-import { Releaser } from "@dracpu/driver/prepare/releaser.ts";
-import { SysfsOverlay } from "@dracpu/driver/sysfs/tree.ts";
-import { readMachine } from "@dracpu/driver/topology/read.ts";
-import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
-import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { expect } from "chai";
+import { DriverWorld, uidOf } from "../kit/driverworld.ts";
 import { TestAgent } from "../kit/enforcer.ts";
 
-const FILES = { "/sys/devices/system/cpu/online": "0-7", "/sys/devices/system/node/node0/cpulist": "0-7" };
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
-
-/** The driver's use cases, with real files and the real contract socket; the agent's decisions are real, its cgroups are in memory. */
-class World {
-  readonly dir = mkdtempSync(join(tmpdir(), "dw-"));
-  readonly claims = new Map<string, ResourceClaim>();
-  readonly ledger = new Ledger();
-  readonly cdi = new CdiDirectory(join(this.dir, "cdi"));
-  readonly file = new CheckpointFile(this.dir);
-  readonly stop = new AbortController();
-  readonly preparer: Preparer;
-  agent = new TestAgent();
-  saveFails = "";
-  #close: () => Promise<void> = () => Promise.resolve();
-  #epoch = 0n;
-
-  constructor() {
-    const machine = readMachine(SysfsOverlay.parse(JSON.stringify(FILES), undefined));
-    const offer: Offer = {
-      driver: "dra.cpu",
-      pool: "n",
-      machine,
-      candidates: new Map([["cpudevnuma000", CpuSet.parse("1-7")]]),
-    };
-    const checkpoint = {
-      save: () =>
-        this.saveFails === ""
-          ? this.file.save({ bootId: "b", epoch: this.#epoch, entries: this.ledger.entries() })
-          : Promise.reject(new Error(this.saveFails)),
-    };
-    const link = new AgentLink({
-      agent: new AgentClient(this.socket),
-      ledger: this.ledger,
-      machine: () => ({
-        online: machine.online,
-        present: machine.online,
-        reserved: CpuSet.empty,
-        keepShared: CpuSet.of(0),
-        bootId: "b",
-      }),
-      instance: "d",
-      log: silent,
-      epoch: {
-        get: () => this.#epoch,
-        set: (epoch) => {
-          this.#epoch = epoch;
-          return checkpoint.save();
-        },
-      },
-      onEvent: () => {},
-      onAgentMemory: () => {},
-    });
-    const shortage = new Shortage();
-    const releaser = new Releaser({ ledger: this.ledger, checkpoint, cdi: this.cdi, link, shortage, log: silent });
-    releaser.start(this.stop.signal);
-    let operation = 0;
-    this.preparer = new Preparer({
-      reader: { get: (_namespace, name) => Promise.resolve(this.claims.get(name)) },
-      ledger: this.ledger,
-      checkpoint,
-      cdi: this.cdi,
-      link,
-      releaser,
-      shortage,
-      perClaim: new PerKey(),
-      offer: () => offer,
-      notReady: () => "",
-      log: silent,
-      newOperationId: () => String((operation += 1)),
-      onPrepared: () => {},
-      onUnprepared: () => {},
-      now: () => performance.now(),
-    });
-  }
-
-  get socket(): string {
-    return join(this.dir, "ctl", "control.sock");
-  }
-
-  async serve(agent = this.agent): Promise<void> {
-    this.agent = agent;
-    await agent.connect();
-    this.#close = await serveControl(this.socket, agent.enforcer, this.stop.signal);
-  }
-
-  async agentGone(): Promise<void> {
-    this.agent.enforcer.stop();
-    await this.#close();
-  }
-
-  claim(name: string, cpus: string): void {
-    this.claims.set(name, {
-      metadata: { name, namespace: "default", uid: `uid-${name}` },
-      status: {
-        allocation: {
-          devices: {
-            results: [
-              {
-                request: "cpus",
-                driver: "dra.cpu",
-                pool: "n",
-                device: "cpudevnuma000",
-                consumedCapacity: { "dra.cpu/cpu": cpus },
-                shareID: "s",
-              },
-            ],
-          },
-        },
-        reservedFor: [{ resource: "pods", name: "p", uid: "pu" }],
-      },
-    });
-  }
-
-  async prepare(name: string, signal = AbortSignal.timeout(5000)): Promise<PrepareOutcome | undefined> {
-    const ref = { namespace: "default", name, uid: `uid-${name}` };
-    return (await this.preparer.prepare([ref], signal)).get(ref.uid);
-  }
-
-  async unprepare(name: string): Promise<UnprepareOutcome | undefined> {
-    const ref = { namespace: "default", name, uid: `uid-${name}` };
-    return (await this.preparer.unprepare([ref], AbortSignal.timeout(5000))).get(ref.uid);
-  }
-
-  held(): string {
-    return this.agent.enforcer.state(create(GetStateRequestSchema)).pool?.held ?? "";
-  }
-
-  async end(): Promise<void> {
-    this.stop.abort();
-    await this.agentGone();
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
 describe("the driver, with an agent", () => {
-  let world: World;
+  let world: DriverWorld;
   beforeEach(async () => {
-    world = new World();
+    world = new DriverWorld();
     await world.serve();
   });
   afterEach(() => world.end());
@@ -176,7 +23,7 @@ describe("the driver, with an agent", () => {
           requestNames: ["cpus"],
           pool: "n",
           device: "cpudevnuma000",
-          cdiDeviceIds: ["dra.k8s.io/cpu=claim-uid-a-cpus"],
+          cdiDeviceIds: [`dra.k8s.io/cpu=claim-${uidOf("a")}-cpus`],
           shareId: "s",
         },
       ],
@@ -186,7 +33,7 @@ describe("the driver, with an agent", () => {
     expect(
       loaded.kind === "memory" && loaded.memory.entries.map((one) => one.shares[0]?.cpus.toString()),
     ).to.deep.equal(["1-2"]);
-    expect(await world.cdi.list()).to.deep.equal(["uid-a"]);
+    expect(await world.cdi.list()).to.deep.equal([uidOf("a")]);
     expect(world.held()).to.equal("1-2");
   });
 

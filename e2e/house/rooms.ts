@@ -59,3 +59,6 @@ export const EXCEPTIONS: Readonly<Record<string, string>> = {
 
 /** Shared edges that use cases may use: waiting, with cancellation. */
 export const FOR_USE_CASES: readonly string[] = ["shared-proto/lifecycle"];
+
+/** Libraries that compute and touch nothing; the only ones a pure room may use. */
+export const PURE_LIBRARIES: readonly string[] = ["@bufbuild/protobuf", "fastest-levenshtein"];

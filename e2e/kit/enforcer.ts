@@ -15,14 +15,15 @@ export class TestAgent {
   readonly cgroup = new MemoryCgroup();
   readonly saved: AgentMemory[] = [];
   readonly enforcer: Enforcer;
+  readonly #ring = new Ring<Event>(64);
   readonly counts: Record<string, number> = {};
   diskFull = false;
   /** As the kernel tells; by default it does not. */
   online: CpuSet | undefined;
   #state: SessionReport["state"] = "away";
 
-  constructor(restored?: AgentMemory) {
-    const ring = new Ring<Event>(64);
+  constructor(restored?: AgentMemory, force: "kernel" | "file" = "file") {
+    const ring = this.#ring;
     const events: EventRing = {
       get lastSeq() {
         return ring.lastSeq;
@@ -34,7 +35,7 @@ export class TestAgent {
     this.enforcer = new Enforcer({
       cgroup: this.cgroup,
       machine: { online: () => this.online },
-      levers: { force: "file", masks: "file", why: "test" },
+      levers: { force, masks: "file", why: force === "kernel" ? "" : "test" },
       memory: {
         save: async (memory) => {
           await Promise.resolve();
@@ -75,6 +76,11 @@ export class TestAgent {
       tally: () => ({ escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 }),
     });
     if (restored !== undefined) this.enforcer.restore(restored);
+  }
+
+  /** What it has told so far, oldest first. */
+  events(): string[] {
+    return this.#ring.after(0n).events.map((event) => event.message);
   }
 
   /** A session that lists these containers. */

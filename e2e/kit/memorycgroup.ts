@@ -14,6 +14,10 @@ export class MemoryCgroup implements CgroupPort {
   readonly writes: string[] = [];
   /** Masks of this cgroup cannot be written. */
   stuck = "";
+  readonly exclusive = new Map<string, CpuSet>();
+  readonly partitions = new Map<string, string>();
+  /** Why no partition is valid; empty where all are. */
+  invalid = "";
 
   add(path: string, cpus: string): void {
     this.groups.set(path, { cpus: CpuSet.parse(cpus), populated: true });
@@ -44,15 +48,20 @@ export class MemoryCgroup implements CgroupPort {
     return [];
   }
 
-  readExclusive(): CpuSet | undefined {
-    return undefined;
+  readExclusive(path: string): CpuSet | undefined {
+    return this.exclusive.get(path);
   }
 
-  writeExclusive(): void {}
-
-  readPartition(): string | undefined {
-    return undefined;
+  writeExclusive(path: string, cpus: CpuSet): void {
+    this.exclusive.set(path, cpus);
   }
 
-  writePartition(): void {}
+  readPartition(path: string): string | undefined {
+    const type = this.partitions.get(path);
+    return this.invalid === "" || type === undefined || type === "member" ? type : `${type} invalid (${this.invalid})`;
+  }
+
+  writePartition(path: string, type: string): void {
+    this.partitions.set(path, type);
+  }
 }

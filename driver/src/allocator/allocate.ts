@@ -1,5 +1,8 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { Machine } from "../topology/machine.ts";
+import { DEFAULT_POLICY, type Policy } from "./policy.ts";
+
+export { type CoreWish, type Cores, DEFAULT_POLICY, type L3Wish, type Policy, type Strategy } from "./policy.ts";
 
 export interface Allocated {
   readonly kind: "allocated";
@@ -20,7 +23,12 @@ export interface Shortfall {
  * Chooses `wanted` CPUs out of `free`. Whole free cores first, one L3 domain where one is enough (the tightest), else as few as
  * the largest-first order gives. Deterministic: ties go to the lowest ids.
  */
-export function allocate(machine: Machine, free: CpuSet, wanted: number): Allocated | Shortfall {
+export function allocate(
+  machine: Machine,
+  free: CpuSet,
+  wanted: number,
+  _policy: Policy = DEFAULT_POLICY,
+): Allocated | Shortfall {
   const usable = free.intersect(machine.online);
   if (wanted > usable.size) {
     return {
@@ -41,6 +49,16 @@ export function allocate(machine: Machine, free: CpuSet, wanted: number): Alloca
     taken = taken.union(byCores(machine, group, Math.min(left, group.size)));
   }
   return { kind: "allocated", cpus: taken, idle: CpuSet.empty };
+}
+
+/** The CPUs named, or a shortfall that says which of them are not free. */
+export function allocateExact(machine: Machine, free: CpuSet, cpus: CpuSet): Allocated | Shortfall {
+  const usable = free.intersect(machine.online);
+  const missing = cpus.minus(usable);
+  if (missing.isEmpty) return { kind: "allocated", cpus, idle: CpuSet.empty };
+  const where = usable.isEmpty ? "no CPU is free" : `free are ${whereFree(machine, usable)}`;
+  const because = `CPUs ${cpus.toString()} are wanted and ${missing.toString()} of them are not free; ${where}`;
+  return { kind: "shortfall", wanted: cpus.size, free: usable, because };
 }
 
 /** Whole free cores, then threads of cores that are split already, then of the lowest free core. */

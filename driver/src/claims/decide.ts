@@ -1,8 +1,9 @@
-import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { ClaimName, ConsumerRecord, ShareRecord } from "@dracpu/shared-proto/contract/records.ts";
-import { allocate, type Shortfall } from "../allocator/allocate.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { ClaimName, ConsumerRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { Policy } from "../allocator/allocate.ts";
 import { CPU_CAPACITY } from "../slices/plan.ts";
 import type { Machine } from "../topology/machine.ts";
+import { wishOf, type Wish } from "./precedence.ts";
 import type { AllocationResult, ResourceClaim } from "./resourceclaim.ts";
 
 /** A result of the allocation that is this driver's, as the kubelet's answer needs it. */
@@ -12,18 +13,32 @@ export interface OwnResult {
   readonly pool: string;
   readonly device: string;
   readonly shareId: string | undefined;
-  /** CPUs asked for; 0 with admin access, which takes none. */
+  /** CPUs that the scheduler has charged, idle siblings included; 0 with admin access, which takes none. */
   readonly count: number;
 }
 
-export type ClaimReading =
-  | {
-      readonly kind: "wanted";
-      readonly claim: ClaimName;
-      readonly consumers: readonly ConsumerRecord[];
-      readonly results: readonly OwnResult[];
-    }
-  | { readonly kind: "refused"; readonly message: string };
+export interface Refused {
+  readonly kind: "refused";
+  /** A sentence for the pod's Event. */
+  readonly message: string;
+}
+
+/** What the allocation says by itself. */
+export interface ResultsReading {
+  readonly kind: "results";
+  readonly claim: ClaimName;
+  readonly consumers: readonly ConsumerRecord[];
+  readonly results: readonly OwnResult[];
+}
+
+/** What a claim that has no CPUs yet wants of this node. */
+export interface Wanted extends Omit<ResultsReading, "kind"> {
+  readonly kind: "wanted";
+  /** By main request; those with admin access have none. */
+  readonly wishes: ReadonlyMap<string, Wish>;
+  /** Holds for the claim as a whole: its containers may use any of its requests. */
+  readonly isolated: boolean;
+}
 
 /** What the node can give. */
 export interface Offer {
@@ -32,95 +47,115 @@ export interface Offer {
   readonly machine: Machine;
   /** CPUs behind each device name. */
   readonly candidates: ReadonlyMap<string, CpuSet>;
+  /** A device is one CPU, and the scheduler has chosen. */
+  readonly individual: boolean;
+  /** Used where neither DeviceClass nor claim says anything. */
+  readonly defaults: Policy;
+  readonly reserved: CpuSet;
+  readonly keepShared: CpuSet;
 }
 
-/** Reads what a claim wants of this driver. Every refusal is a sentence for the pod's Event. */
-export function readClaim(claim: ResourceClaim, offer: Offer): ClaimReading {
+interface Read extends ResultsReading {
+  readonly rows: readonly { readonly result: AllocationResult; readonly own: OwnResult }[];
+}
+
+/**
+ * Reads the results of a claim that holds CPUs already. They are held against what it was prepared as, and not against what the
+ * node offers now: a claim outlives a change of the node's configuration.
+ */
+export function readResults(claim: ResourceClaim, driver: string): ResultsReading | Refused {
+  const read = readRows(claim, driver);
+  if (read.kind === "refused") return read;
+  const { rows: _rows, ...reading } = read;
+  return reading;
+}
+
+/** Reads what a claim wants of this node. */
+export function readClaim(claim: ResourceClaim, offer: Offer): Wanted | Refused {
+  const read = readRows(claim, offer.driver);
+  if (read.kind === "refused") return read;
+  const at = nameOf(claim);
+  const wishes = new Map<string, Wish>();
+  const problems = new Set<string>();
+  for (const { result, own } of read.rows) {
+    const why = unusable(result, own, offer);
+    if (why !== "") return refused(at, why);
+    if (own.count === 0 || wishes.has(own.request)) continue;
+    const reading = wishOf(result.request, claim.status?.allocation?.devices?.config, offer.driver, offer.defaults);
+    if (reading.kind === "wish") wishes.set(own.request, reading.wish);
+    // An entry for all requests is wrong once, however many requests there are.
+    else for (const problem of reading.problems) problems.add(problem);
+  }
+  if (problems.size > 0) return refused(at, `its parameters cannot be used: ${[...problems].join("; ")}`);
+  const names = (isolated: boolean): string =>
+    [...wishes]
+      .filter(([, wish]) => wish.isolated === isolated)
+      .map(([name]) => name)
+      .join(", ");
+  if (names(true) !== "" && names(false) !== "") {
+    return refused(
+      at,
+      `\`isolation\` holds for a whole claim: request ${names(true)} is isolated, and request ${names(false)} is not; say the same for all, or make two claims`,
+    );
+  }
+  const { claim: called, consumers, results } = read;
+  return { kind: "wanted", claim: called, consumers, results, wishes, isolated: names(true) !== "" };
+}
+
+function readRows(claim: ResourceClaim, driver: string): Read | Refused {
   const { name, namespace, uid } = claim.metadata;
-  const at = `claim ${namespace}/${name}`;
+  const at = nameOf(claim);
   const results = claim.status?.allocation?.devices?.results;
-  if (results === undefined) {
-    return {
-      kind: "refused",
-      message: `Cannot prepare ${at}: it is not allocated; the scheduler has to allocate it first`,
-    };
-  }
-  const own: OwnResult[] = [];
+  if (results === undefined) return refused(at, "it is not allocated; the scheduler has to allocate it first");
+  const rows: Read["rows"][number][] = [];
   for (const result of results) {
-    if (result.driver !== offer.driver) continue;
+    if (result.driver !== driver) continue;
     const count = result.adminAccess === true ? 0 : cpuCount(result);
-    if (typeof count === "string")
-      return {
-        kind: "refused",
-        message: `Cannot prepare ${at}: request ${result.request}, device ${result.device}: ${count}`,
-      };
-    if (result.pool !== offer.pool) {
-      return {
-        kind: "refused",
-        message: `Cannot prepare ${at}: device ${result.device} is of pool ${result.pool}; this node's pool is ${offer.pool}`,
-      };
-    }
-    if (!offer.candidates.has(result.device)) {
-      const known = [...offer.candidates.keys()].join(", ");
-      return {
-        kind: "refused",
-        message: `Cannot prepare ${at}: this node offers no device ${result.device} (it offers ${known === "" ? "none" : known}); delete the pod, so that the scheduler allocates anew`,
-      };
-    }
-    own.push({
-      request: result.request.split("/")[0] ?? result.request,
-      pool: result.pool,
-      device: result.device,
-      shareId: result.shareID,
-      count,
-    });
+    if (typeof count === "string") return refused(at, `request ${result.request}, device ${result.device}: ${count}`);
+    const { request, pool, device, shareID: shareId } = result;
+    rows.push({ result, own: { request: request.split("/")[0] ?? request, pool, device, shareId, count } });
   }
-  if (own.length === 0) {
+  if (rows.length === 0) {
     const others = [...new Set(results.map((result) => result.driver))].join(", ");
-    return {
-      kind: "refused",
-      message: `Cannot prepare ${at}: none of its allocated devices is of driver ${offer.driver}${others === "" ? "" : ` (they are of ${others})`}`,
-    };
+    return refused(
+      at,
+      `none of its allocated devices is of driver ${driver}${others === "" ? "" : ` (they are of ${others})`}`,
+    );
   }
   const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({
     resource,
     uid: consumer,
     name: called,
   }));
-  return { kind: "wanted", claim: { uid, namespace, name }, consumers, results: own };
+  return { kind: "results", claim: { uid, namespace, name }, consumers, results: rows.map(({ own }) => own), rows };
 }
 
-export interface Chosen {
-  readonly kind: "chosen";
-  readonly shares: readonly ShareRecord[];
-  readonly idle: CpuSet;
+function nameOf(claim: ResourceClaim): string {
+  return `claim ${claim.metadata.namespace}/${claim.metadata.name}`;
 }
 
-/** Chooses CPUs for every result, out of what is free. Requests of one claim come after each other and never overlap. */
-export function choose(results: readonly OwnResult[], offer: Offer, free: CpuSet): Chosen | Shortfall {
-  let left = free;
-  let idle = CpuSet.empty;
-  const shares: ShareRecord[] = [];
-  for (const result of results) {
-    if (result.count === 0) continue;
-    const candidates = offer.candidates.get(result.device) ?? CpuSet.empty;
-    const answer = allocate(offer.machine, candidates.intersect(left), result.count);
-    if (answer.kind === "shortfall") {
-      return { ...answer, because: `request ${result.request}, device ${result.device}: ${answer.because}` };
-    }
-    left = left.minus(answer.cpus).minus(answer.idle);
-    idle = idle.union(answer.idle);
-    shares.push({ request: result.request, pool: result.pool, device: result.device, cpus: answer.cpus });
+function refused(at: string, why: string): Refused {
+  return { kind: "refused", message: `Cannot prepare ${at}: ${why}` };
+}
+
+/** "" or why this node cannot serve the result at all. */
+function unusable(result: AllocationResult, own: OwnResult, offer: Offer): string {
+  if (own.pool !== offer.pool) return `device ${own.device} is of pool ${own.pool}; this node's pool is ${offer.pool}`;
+  if (!offer.candidates.has(own.device)) {
+    const known = [...offer.candidates.keys()];
+    const some = known.length > 8 ? `${known.slice(0, 8).join(", ")} and ${known.length - 8} more` : known.join(", ");
+    return `this node offers no device ${own.device} (it offers ${some === "" ? "none" : some}); delete the pod, so that the scheduler allocates anew`;
   }
-  return { kind: "chosen", shares, idle };
+  if (own.count > 0 && !offer.individual && result.consumedCapacity?.[CPU_CAPACITY] === undefined) {
+    return `request ${result.request}, device ${own.device}: it has no consumed capacity ${CPU_CAPACITY}; the cluster needs the feature gate DRAConsumableCapacity (on by default from 1.36)`;
+  }
+  return "";
 }
 
-/** A whole number of CPUs, or a sentence. The scheduler writes quantities in their canonical form. */
+/** A whole number of CPUs, or a sentence. Without capacity the device is one CPU. The scheduler writes quantities in their canonical form. */
 function cpuCount(result: AllocationResult): number | string {
   const text = result.consumedCapacity?.[CPU_CAPACITY];
-  if (text === undefined) {
-    return `it has no consumed capacity ${CPU_CAPACITY}; the cluster needs the feature gate DRAConsumableCapacity (on by default from 1.36)`;
-  }
+  if (text === undefined) return 1;
   const m = /^(-?\d+(?:\.\d+)?)(m|k)?$/.exec(text);
   if (m === null) return `its capacity ${CPU_CAPACITY} is ${JSON.stringify(text)}, which is no number of CPUs`;
   const value = Number(m[1]) * (m[2] === "m" ? 0.001 : m[2] === "k" ? 1000 : 1);

@@ -1,5 +1,6 @@
 import { create, toJson } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { GetStateRequestSchema, Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import {
@@ -8,6 +9,7 @@ import {
   SessionState,
   StateSchema,
   Truth,
+  type Allocation,
   type State,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 
@@ -24,7 +26,7 @@ function tables(state: State): string {
     (Object.entries(names).find(([, one]) => one === value)?.[0] ?? "unknown").toLowerCase().replaceAll("_", " ");
   const claims = state.allocations.map((one) => [
     `${one.claim?.namespace ?? ""}/${one.claim?.name ?? ""}`,
-    one.shares.map((share) => `${share.request}: ${share.cpus}`).join("; "),
+    cpusText(one),
     one.consumers.map((consumer) => consumer.name).join(", "),
   ]);
   const containers = state.containers.map((one) => [
@@ -47,6 +49,17 @@ function tables(state: State): string {
     "",
     ...columns([["CONTAINER", "ROLE", "WANTED", "EFFECTIVE", "PARTITION", "PROBLEM"], ...containers]),
   ].join("\n");
+}
+
+/** `main: 2-3; side: 4, idle 10-12, isolated`; one part a request, however many devices it has. */
+function cpusText(claim: Allocation): string {
+  const requests = Map.groupBy(claim.shares, (share) => share.request);
+  const parts = [...requests].map(
+    ([request, shares]) => `${request}: ${CpuSet.union(shares.map((share) => CpuSet.parse(share.cpus))).toString()}`,
+  );
+  return [parts.join("; "), claim.idle === "" ? "" : `idle ${claim.idle}`, claim.isolated ? "isolated" : ""]
+    .filter((text) => text !== "")
+    .join(", ");
 }
 
 function dash(text: string | undefined): string {

@@ -3,6 +3,8 @@ import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
+import { DEFAULT_POLICY, type Policy } from "../allocator/allocate.ts";
+import { CHOICES } from "../claims/parameters.ts";
 
 const absolute = (path: string): string | undefined =>
   path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`;
@@ -58,6 +60,40 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe:
       "How many CPUs no claim may have, so that the shared pool is never empty; -1: 1 without reserved CPUs, 0 with",
     check: (n) => (Number(n) >= -1 ? undefined : `${n} is negative`),
+  },
+  {
+    key: "strategy",
+    flag: "strategy",
+    type: "string",
+    choices: CHOICES.strategy,
+    default: DEFAULT_POLICY.strategy,
+    describe:
+      "How a claim's CPUs lie where neither DeviceClass nor claim says it: close together, over many cores, or evenly over NUMA nodes",
+  },
+  {
+    key: "cores",
+    flag: "cores",
+    type: "string",
+    choices: CHOICES.cores,
+    default: DEFAULT_POLICY.cores,
+    describe:
+      "Which cores, likewise: any threads, whole cores only, or whole cores with one thread running and its siblings idle; with the last two the scheduler hands out whole cores",
+  },
+  {
+    key: "l3",
+    flag: "l3",
+    type: "string",
+    choices: CHOICES.l3,
+    default: DEFAULT_POLICY.l3,
+    describe: "Whether one L3 cache is preferred, required, or does not matter, likewise",
+  },
+  {
+    key: "coreType",
+    flag: "core-type",
+    type: "string",
+    choices: CHOICES.coreType,
+    default: DEFAULT_POLICY.coreType,
+    describe: "Which class of cores, likewise",
   },
   {
     key: "nodeName",
@@ -151,6 +187,8 @@ export interface DriverSettings {
   readonly groupBy: "numanode";
   readonly reservedCPUs: CpuSet;
   readonly keepShared: number;
+  /** Where neither DeviceClass nor claim says anything. */
+  readonly policy: Policy;
   readonly nodeName: string;
   readonly kubeletRootDir: string;
   readonly cdiDir: string;
@@ -169,8 +207,14 @@ export function driverSettings(values: Values): DriverSettings {
   const reservedCPUs = CpuSet.parse(String(values["reservedCPUs"]));
   const keepShared = Number(values["keepShared"]);
   return {
-    ...(values as unknown as Omit<DriverSettings, "reservedCPUs" | "keepShared" | "nodeName">),
+    ...(values as unknown as Omit<DriverSettings, "reservedCPUs" | "keepShared" | "policy" | "nodeName">),
     reservedCPUs,
+    policy: {
+      strategy: values["strategy"],
+      cores: values["cores"],
+      l3: values["l3"],
+      coreType: values["coreType"],
+    } as Policy,
     keepShared: keepShared >= 0 ? keepShared : reservedCPUs.isEmpty ? 1 : 0,
     nodeName: String(values["nodeName"]) === "" ? hostname().toLowerCase() : String(values["nodeName"]),
   };

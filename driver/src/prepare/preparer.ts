@@ -1,7 +1,10 @@
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { cdiId } from "../cdi/spec.ts";
-import { choose, readClaim, type Offer, type OwnResult } from "../claims/decide.ts";
+import { choose, goal } from "../claims/choose.ts";
+import { readClaim, readResults, type Offer, type OwnResult, type Wanted } from "../claims/decide.ts";
+import { wishText } from "../claims/precedence.ts";
 import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type {
@@ -105,22 +108,17 @@ export class Preparer implements DraPlugin {
         `Cannot prepare ${at}: it was replaced (its uid is ${claim.metadata.uid}, the kubelet asks for ${ref.uid}); delete and re-create the pod`,
       );
     }
-    const reading = readClaim(claim, this.#o.offer());
-    if (reading.kind === "refused") throw new Refused(reading.message);
     const known = this.#o.ledger.get(ref.uid);
     if (known?.phase === "draining")
       throw new Refused(`Cannot prepare ${at}: it is being released on this node; the kubelet tries again`);
     let entry: Entry;
     if (known === undefined) {
-      const fresh = {
-        claim: reading.claim,
-        phase: "preparing" as const,
-        consumers: reading.consumers,
-        isolated: false,
-        operationId,
-      };
-      entry = await this.#reserve(at, { ...fresh, results: reading.results }, signal);
+      const wanted = readClaim(claim, this.#o.offer());
+      if (wanted.kind === "refused") throw new Refused(wanted.message);
+      entry = await this.#reserve(at, wanted, operationId, signal);
     } else {
+      const reading = readResults(claim, this.#o.offer().driver);
+      if (reading.kind === "refused") throw new Refused(reading.message);
       const changed = differs(known, reading.results);
       if (changed !== "") throw new Refused(`Cannot prepare ${at}: ${changed}; delete and re-create the pod`);
       entry = {
@@ -140,29 +138,35 @@ export class Preparer implements DraPlugin {
   }
 
   /** Chooses and takes the CPUs in one turn of the event loop, so that nobody else can take them in between. */
-  async #reserve(at: string, fresh: Omit<Entry, "shares" | "idle">, signal: AbortSignal): Promise<Entry> {
-    const { ledger, shortage } = this.#o;
-    let last = "";
-    let reported = false;
-    const decide = (): Entry | undefined => {
+  async #reserve(at: string, wanted: Wanted, operationId: string, signal: AbortSignal): Promise<Entry> {
+    const { ledger, shortage, log } = this.#o;
+    const { claim, consumers, results, isolated } = wanted;
+    const wishes = [...wanted.wishes].map(([request, wish]) => `${request}: ${wishText(wish)}`);
+    const waitsFor = goal(wanted, this.#o.offer());
+    let last: { because: string; among: CpuSet } | undefined;
+    const decide = (promised: CpuSet): Entry | undefined => {
       const offer = this.#o.offer();
-      const answer = choose(fresh.results, offer, offer.machine.online.minus(ledger.held()));
+      const free = offer.machine.online.minus(ledger.held()).minus(promised);
+      const answer = choose(wanted, offer, free);
       if (answer.kind === "chosen") {
-        const entry: Entry = { ...fresh, shares: answer.shares, idle: answer.idle };
+        const { shares, idle } = answer;
+        const entry: Entry = { claim, phase: "preparing", consumers, shares, idle, isolated, results, operationId };
         ledger.put(entry);
         return entry;
       }
-      last = answer.because;
-      if (!reported) this.#o.log.info("a prepare waits for CPUs", { claim: at, because: last });
-      reported = true;
+      if (!answer.mayWait) throw new Refused(`Cannot prepare ${at}: ${answer.because}`);
+      if (last === undefined) log.info("a prepare waits for CPUs", { claim: at, wishes, because: answer.because });
+      last = answer;
       return undefined;
     };
-    const now = shortage.isEmpty ? decide() : undefined;
-    const entry = now ?? (await shortage.wait(decide, signal));
-    if (entry !== undefined) return entry;
-    const holders = ledger.holders(this.#o.offer().machine.online);
+    const entry = await shortage.wait(waitsFor, decide, signal);
+    if (entry !== undefined) {
+      log.info("chose CPUs for a claim", { claim: at, wishes, cpus: cpusOf(entry).toString() });
+      return entry;
+    }
+    const holders = ledger.holders(last?.among ?? waitsFor.cpus);
     throw new Refused(
-      `Cannot prepare ${at}: ${last === "" ? "claims that came before it wait for CPUs" : last}. CPUs are held by ${holders === "" ? "nobody" : holders}. They did not come free within ${PREPARE_MS / 1000} s; the kubelet tries again`,
+      `Cannot prepare ${at}: ${last?.because ?? "claims that came before it wait for CPUs"}. CPUs are held by ${holders === "" ? "nobody" : holders}. They did not come free within ${PREPARE_MS / 1000} s; the kubelet tries again`,
     );
   }
 
@@ -215,16 +219,25 @@ export class Preparer implements DraPlugin {
   }
 }
 
-/** "" where the results are those that were prepared; an entry rebuilt from files has shares to compare only. */
+/** "" where the results are those that were prepared; an entry rebuilt from files has shares and a total to compare only. */
 function differs(known: Entry, results: readonly OwnResult[]): string {
-  const key = (request: string, device: string, count: number): string => `${request}=${device}:${count}`;
-  const had = known.shares.map((share) => key(share.request, share.device, share.cpus.size)).sort();
-  const has = results
-    .filter((result) => result.count > 0)
-    .map((result) => key(result.request, result.device, result.count))
-    .sort();
-  if (had.join(" ") === has.join(" ")) return "";
-  return `it is prepared as ${had.join(" ")}, and its allocation now says ${has.join(" ")}`;
+  const text = (all: readonly OwnResult[]): string =>
+    all
+      .filter(({ count }) => count > 0)
+      .map(({ request, device, count }) => `${request}=${device}:${count}`)
+      .sort()
+      .join(" ");
+  if (known.results.length > 0) {
+    const [had, has] = [text(known.results), text(results)];
+    return had === has ? "" : `it is prepared as ${had}, and its allocation now says ${has}`;
+  }
+  const total = results.reduce((sum, { count }) => sum + count, 0);
+  const strangers = known.shares.filter(
+    (share) => !results.some((one) => one.request === share.request && one.device === share.device && one.count > 0),
+  );
+  if (total === cpusOf(known).size && strangers.length === 0) return "";
+  const had = known.shares.map(({ request, device, cpus }) => `${request}=${device}:${cpus.size}`).join(" ");
+  return `it holds ${cpusOf(known).size} CPUs as ${had}, and its allocation now says ${text(results)}`;
 }
 
 function devicesOf(uid: string, results: readonly OwnResult[]): PreparedDevice[] {

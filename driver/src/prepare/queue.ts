@@ -1,3 +1,5 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+
 /** One task at a time per key, in the order of arrival; tasks of different keys run at once. */
 export class PerKey {
   readonly #tails = new Map<string, Promise<unknown>>();
@@ -17,36 +19,61 @@ export class PerKey {
   }
 }
 
-/** Prepares that wait for CPUs, first come first. Each release lets the first look again; who is served lets the next look. */
-export class Shortage {
-  readonly #waiting: (() => void)[] = [];
+/** What a waiting Prepare waits for. */
+export interface Goal {
+  /** CPUs that it may take. */
+  readonly cpus: CpuSet;
+  /** It takes all of them and no others. */
+  readonly fixed: boolean;
+}
 
-  /** True where nobody who came earlier is waiting. */
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0;
-  }
+interface Waiter extends Goal {
+  readonly look: () => void;
+}
+
+/**
+ * Prepares that wait for CPUs. First come first: whoever came earlier and may take some of the same CPUs looks first; who waits for certain
+ * CPUs holds up nobody who can take others. Each release lets everybody look again; so does each who is served.
+ */
+export class Shortage {
+  readonly #waiting: Waiter[] = [];
 
   released(): void {
-    for (const look of [...this.#waiting]) look();
+    for (const { look } of [...this.#waiting]) look();
   }
 
-  /** Calls `decide` now and after each release, until it gives an answer or `signal` aborts; in the latter case `undefined`. */
-  wait<T>(decide: () => T | undefined, signal: AbortSignal): Promise<T | undefined> {
-    return new Promise((resolve) => {
+  /**
+   * Calls `decide` now and after each release, until it gives an answer or `signal` aborts; in the latter case `undefined`.
+   *
+   * @param decide is told the CPUs that others came earlier for.
+   */
+  wait<T>(goal: Goal, decide: (promised: CpuSet) => T | undefined, signal: AbortSignal): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
       const finish = (answer: T | undefined): void => {
-        const at = this.#waiting.indexOf(look);
-        if (at >= 0) this.#waiting.splice(at, 1);
-        signal.removeEventListener("abort", onAbort);
+        leave();
         resolve(answer);
         if (answer !== undefined) this.released();
       };
       const onAbort = (): void => finish(undefined);
-      const look = (): void => {
-        if (this.#waiting[0] !== look) return;
-        const answer = decide();
-        if (answer !== undefined) finish(answer);
+      const leave = (): void => {
+        const at = this.#waiting.indexOf(me);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        signal.removeEventListener("abort", onAbort);
       };
-      this.#waiting.push(look);
+      const look = (): void => {
+        const earlier = this.#waiting.slice(0, this.#waiting.indexOf(me));
+        if (earlier.some((one) => !one.fixed && one.cpus.overlaps(goal.cpus))) return;
+        try {
+          const answer = decide(CpuSet.union(earlier.filter((one) => one.fixed).map((one) => one.cpus)));
+          if (answer !== undefined) finish(answer);
+        } catch (cause) {
+          leave();
+          reject(cause);
+          this.released();
+        }
+      };
+      const me: Waiter = { ...goal, look };
+      this.#waiting.push(me);
       signal.addEventListener("abort", onAbort, { once: true });
       if (signal.aborted) finish(undefined);
       else look();

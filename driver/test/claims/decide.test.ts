@@ -1,20 +1,10 @@
-import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
-import { choose, readClaim, type ClaimReading, type Offer } from "../../src/claims/decide.ts";
-import type { AllocationResult, ResourceClaim } from "../../src/claims/resourceclaim.ts";
-import { SysfsOverlay } from "../../src/sysfs/tree.ts";
-import { readMachine } from "../../src/topology/read.ts";
-import { twoSockets } from "../topology/machines.ts";
+import { DEFAULT_POLICY } from "../../src/allocator/allocate.ts";
+import { readClaim, readResults, type Offer, type Refused, type Wanted } from "../../src/claims/decide.ts";
+import type { AllocationConfig, AllocationResult, ResourceClaim } from "../../src/claims/resourceclaim.ts";
+import { offerOf } from "./offers.ts";
 
-const offer: Offer = {
-  driver: "dra.cpu",
-  pool: "n",
-  machine: readMachine(SysfsOverlay.parse(twoSockets(), undefined)),
-  candidates: new Map([
-    ["cpudevnuma000", CpuSet.parse("1-3,8-11")],
-    ["cpudevnuma001", CpuSet.parse("4-7,12-15")],
-  ]),
-};
+const offer: Offer = offerOf();
 const result = (more: Partial<AllocationResult> = {}, cpus = "2"): AllocationResult => ({
   request: "cpus",
   driver: "dra.cpu",
@@ -27,7 +17,19 @@ const claim = (...results: AllocationResult[]): ResourceClaim => ({
   metadata: { name: "c", namespace: "default", uid: "u" },
   status: { allocation: { devices: { results } }, reservedFor: [{ resource: "pods", name: "p", uid: "pu" }] },
 });
-const said = (reading: ClaimReading): string => (reading.kind === "refused" ? reading.message : "");
+const withConfig = (results: AllocationResult[], ...config: AllocationConfig[]): ResourceClaim => ({
+  ...claim(),
+  status: { allocation: { devices: { results, config } } },
+});
+const entry = (fields: object, requests: string[] = [], source = "FromClaim"): AllocationConfig => ({
+  source,
+  requests,
+  opaque: {
+    driver: "dra.cpu",
+    parameters: { apiVersion: "dra.cpu/v1alpha1", kind: "CPUParameters", ...fields },
+  },
+});
+const said = (reading: Wanted | Refused): string => (reading.kind === "refused" ? reading.message : "");
 
 describe("what a claim wants", () => {
   it("is read from its allocation", () => {
@@ -38,6 +40,8 @@ describe("what a claim wants", () => {
       claim: { uid: "u", namespace: "default", name: "c" },
       consumers: [{ resource: "pods", uid: "pu", name: "p" }],
       results: [{ request: "cpus", pool: "n", device: "cpudevnuma001", shareId: "s", count: 2 }],
+      wishes: new Map([["cpus", { policy: DEFAULT_POLICY, cpuset: undefined, isolated: false }]]),
+      isolated: false,
     });
   });
   it("is refused in a sentence where all results are another driver's", () => {
@@ -45,8 +49,53 @@ describe("what a claim wants", () => {
       "Cannot prepare claim default/c: none of its allocated devices is of driver dra.cpu (they are of gpu.example.com)",
     );
   });
-  it("takes no CPU with admin access", () => {
-    expect(readClaim(claim(result({ adminAccess: true }, "x")), offer)).to.have.nested.property("results[0].count", 0);
+  it("takes no CPU with admin access, whatever its parameters say", () => {
+    const reading = readClaim(
+      withConfig([result({ adminAccess: true }, "x")], entry({ isolation: "isolated" })),
+      offer,
+    );
+    expect(reading).to.have.nested.property("results[0].count", 0);
+    expect(reading).to.include({ kind: "wanted", isolated: false });
+  });
+  it("is one CPU a device in individual mode", () => {
+    const one = { request: "cpus", driver: "dra.cpu", pool: "n", device: "cpudev005" };
+    expect(readClaim(claim(one), offerOf({ individual: true }))).to.have.nested.property("results[0].count", 1);
+  });
+  it("takes the parameters of the alternative that the scheduler chose", () => {
+    const reading = readClaim(
+      withConfig(
+        [result({ request: "cpus/big" })],
+        entry({ strategy: "spread", l3: "any" }, ["cpus"]),
+        entry({ strategy: "distributed" }, ["cpus/big"]),
+        entry({ strategy: "packed" }, ["cpus/small"]),
+      ),
+      offer,
+    );
+    expect(reading.kind === "wanted" && reading.wishes.get("cpus")?.policy).to.include({
+      strategy: "distributed",
+      l3: "any",
+    });
+  });
+  it("is isolated as a whole or not at all", () => {
+    const two = [result({ request: "a" }), result({ request: "b" })];
+    expect(readClaim(withConfig(two, entry({ isolation: "isolated" })), offer)).to.include({ isolated: true });
+    expect(said(readClaim(withConfig(two, entry({ isolation: "isolated" }, ["b"])), offer))).to.equal(
+      "Cannot prepare claim default/c: `isolation` holds for a whole claim: request b is isolated, and request a is not; say the same for all, or make two claims",
+    );
+  });
+  it("tells every mistake in its parameters at once, and each once", () => {
+    const two = [result({ request: "a" }), result({ request: "b" })];
+    expect(
+      said(readClaim(withConfig(two, entry({ stratgy: "spread" }), entry({ cores: "wole" }, ["b"])), offer)),
+    ).to.equal(
+      'Cannot prepare claim default/c: its parameters cannot be used: in the claim\'s configuration (entry 1) there is no field "stratgy"; did you mean strategy?; in the claim\'s configuration (entry 2) `cores` is "wole"; wanted any, whole or isolated; did you mean whole?',
+    );
+  });
+  it("is read without regard to the node's devices where it holds CPUs already", () => {
+    expect(readResults(claim(result({ device: "cpudev007" })), "dra.cpu")).to.have.nested.property(
+      "results[0].device",
+      "cpudev007",
+    );
   });
   for (const [what, reading, says] of [
     [
@@ -75,32 +124,4 @@ describe("what a claim wants", () => {
       expect(said(reading)).to.include(says).and.include("claim default/c");
     });
   }
-});
-
-describe("choosing for a claim", () => {
-  const own = (request: string, device: string, count: number): Parameters<typeof choose>[0][number] => ({
-    request,
-    pool: "n",
-    device,
-    shareId: undefined,
-    count,
-  });
-  it("gives every request its own share, inside its device", () => {
-    const answer = choose(
-      [own("a", "cpudevnuma001", 2), own("b", "cpudevnuma001", 1), own("c", "cpudevnuma000", 2)],
-      offer,
-      CpuSet.parse("0-15"),
-    );
-    expect(
-      answer.kind === "chosen" && answer.shares.map((share) => `${share.request} ${share.cpus.toString()}`),
-    ).to.deep.equal(["a 4,12", "b 5", "c 1,9"]);
-  });
-  it("names the request that finds too few", () => {
-    expect(
-      choose([own("a", "cpudevnuma001", 8), own("b", "cpudevnuma001", 1)], offer, CpuSet.parse("0-15")),
-    ).to.deep.include({
-      kind: "shortfall",
-      because: "request b, device cpudevnuma001: 1 CPUs are wanted and 0 are free",
-    });
-  });
 });

@@ -131,7 +131,7 @@ export class AgentProcess {
   async claim(
     shares: Readonly<Record<string, string>>,
     pods: readonly { readonly uid: string; readonly name: string }[],
-    isolated = false,
+    { isolated = false, idle = "" } = {},
   ): Promise<{ uid: string; ids: Readonly<Record<string, string>> }> {
     const uid = randomUUID();
     const record: AllocationRecord = {
@@ -144,7 +144,7 @@ export class AgentProcess {
         device: "d",
         cpus: CpuSet.parse(cpus),
       })),
-      idle: CpuSet.empty,
+      idle: CpuSet.parse(idle),
       isolated,
       operationId: "",
     };

@@ -106,9 +106,12 @@ await lab.row(ROWS[8], async () => {
   await drained(c1.uid);
 });
 await lab.row(ROWS[9], async () => {
-  c1 = await agent.claim({ cpus: "4-5" }, [p1], true);
+  c1 = await agent.claim({ cpus: "4-5" }, [p1], { isolated: true, idle: "6" });
+  same("s1's own mask when the claim is prepared", file(`${s1.cgroup}/cpuset.cpus`), "0-5,7-15");
   x1 = await claimed(p1, "x1c", c1);
   await firstWords(x1, "4-5");
+  for (const one of [s1, s2]) await becomes(`${one.name} runs on`, () => one.allowed(), "0-3,7,12-15");
+  same("a host process may still use the idle CPU", allowed("self"), "0-3,6-7,12-15");
   same("partition", file(`${x1.cgroup}/cpuset.cpus.partition`), "isolated");
   same("isolated CPUs of the machine", file("/cpuset.cpus.isolated"), "4-5");
   await pods.remove(x1);

@@ -9,7 +9,7 @@ export const PARTITION_ROWS = [
   "a host process cannot move onto claimed CPUs",
   "a claim's container removed while the agent is dead: its CPUs are everybody's",
   "agent back: stale lists are cleaned, and the claim's next container takes the CPUs back",
-  "an isolated claim",
+  "an isolated claim, with a sibling kept idle by masks before its container starts",
   "four claims in and out of two QoS classes on the same CPUs",
   "a claim shared by all containers of a pod: the pod is the partition",
   "a shared container joins such a pod: the claim is held by masks",

@@ -22,8 +22,8 @@ const MAX_NAMED = 10;
 /**
  * How far a claim is, from what was read back from the kernel and never from what was sent.
  *
- * ENFORCED: an NRI session is synchronized, no living container of another claim is on the CPUs and, where masks hold
- * the claim, no update in flight grants them and every container that has a cgroup was read back off them. With the
+ * ENFORCED: an NRI session is synchronized, no living container of another claim is on the CPUs and, for those that masks hold
+ * (all of them without the kernel lever, else the idle siblings), no update in flight grants them and every container that has a cgroup was read back off them. With the
  * runtime lever and without unsolicited updates the last part moves to the claim container's own start.
  */
 export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean): ClaimProgress {
@@ -60,28 +60,30 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
     const ref = others[0]?.ref;
     return answer(Progress.PENDING, `${name(ref)} of another claim still runs on its CPUs`, others, cpus);
   }
-  if (!node.isByMasks(uid)) return answer(Progress.ENFORCED);
+  // The kernel takes running CPUs at the container's start; idle siblings are in no partition, so masks hold them with every lever.
+  const masked = node.isByMasks(uid) ? cpus : allocation.idle;
+  if (masked.isEmpty) return answer(Progress.ENFORCED);
   const granted: ContainerRecord[] = [];
   const still: ContainerRecord[] = [];
   const waitForOthers = node.levers.masks === "file" || canUpdate;
   for (const container of node.containers.values()) {
     // One whose cgroup the runtime does not tell can be neither read nor written: it is reported, and holds up nobody.
     if (container.cgroup === undefined || container.uses.some((use) => use.claimUid === uid)) continue;
-    if (container.grants.some((grant) => grant.cpus.overlaps(cpus))) granted.push(container);
-    else if (container.phase !== "stopped" && waitForOthers && mayRunOn(node, container, cpus)) still.push(container);
+    if (container.grants.some((grant) => grant.cpus.overlaps(masked))) granted.push(container);
+    else if (container.phase !== "stopped" && waitForOthers && mayRunOn(node, container, masked)) still.push(container);
   }
   if (granted.length > 0) {
     return answer(
       Progress.PENDING,
       `an update of ${name(granted[0]?.ref)} that grants its CPUs is still in flight`,
       granted,
-      cpus,
+      masked,
     );
   }
   if (still.length > 0) {
     const first = still[0];
     const why = first?.problem ?? "";
-    return answer(Progress.PENDING, why === "" ? `${name(first?.ref)} still runs on its CPUs` : why, still, cpus);
+    return answer(Progress.PENDING, why === "" ? `${name(first?.ref)} still runs on its CPUs` : why, still, masked);
   }
   return answer(Progress.ENFORCED);
 }

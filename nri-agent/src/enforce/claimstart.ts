@@ -39,15 +39,26 @@ export class ClaimStart {
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
     const stranger = this.#livingOn(container, wanted).find((other) => !shares(other, container));
     if (stranger !== undefined) return `${name(stranger)} of another claim still runs on them`;
-    if (this.#node.levers.force !== "kernel") return this.#byMask(container, wanted);
-    if (!container.uses.some((use) => this.#node.byMasks.has(use.claimUid))) {
-      const why = this.#byPartition(container, cgroup, wanted);
-      if (why === "") return "";
-      this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
-      this.toMasks(container, why);
-      if (this.#isIsolated(container)) return `it asks for isolated CPUs, which masks cannot give, and ${why}`;
+    if (this.#node.levers.force !== "kernel") {
+      return this.#byMasksOnly(container, wanted, `the kernel lever is not in force here: ${this.#node.levers.why}`);
     }
-    return this.#byMask(container, wanted);
+    if (container.uses.some((use) => this.#node.byMasks.has(use.claimUid)))
+      return this.#byMasksOnly(container, wanted, "its claim is held by masks until no container of it lives");
+    const why = this.#byPartition(container, cgroup, wanted);
+    if (why === "") return "";
+    // Masks cannot stop the kernel from balancing load: whoever does not run yet does not start.
+    if (this.#isIsolated(container) && container.phase === "starting") return notIsolated(why);
+    this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
+    this.toMasks(container, why);
+    return this.#byMasksOnly(container, wanted, why);
+  }
+
+  #byMasksOnly(container: ContainerRecord, wanted: CpuSet, lost: string): string {
+    const isolated = this.#isIsolated(container);
+    if (isolated && container.phase === "starting") return notIsolated(lost);
+    const why = this.#byMask(container, wanted);
+    if (why !== "" || !isolated) return why;
+    return `masks keep others off its CPUs, and they are isolated no longer (${lost}); restart its pod`;
   }
 
   /**
@@ -69,7 +80,7 @@ export class ClaimStart {
       return "";
     }
     this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
-    return this.#byMask(container, wanted);
+    return this.#byMasksOnly(container, wanted, why);
   }
 
   /**
@@ -88,14 +99,22 @@ export class ClaimStart {
     if (why !== "") this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
   }
 
-  /** A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on. */
-  beforeShared(container: ContainerRecord): void {
+  /**
+   * A shared container cannot run inside a pod that is a partition: that pod's claims are held by masks from now on.
+   * @returns "" or why it must not run.
+   */
+  beforeShared(container: ContainerRecord): string {
     const pod = podCgroup(container);
-    if (pod === undefined || this.#partitions.living(pod) === undefined) return;
+    if (pod === undefined || this.#partitions.living(pod) === undefined) return "";
     const users = this.#inPod(container).filter((one) => one.role === "claim");
+    const isolated = users.find((one) => this.#isIsolated(one));
+    if (isolated !== undefined) {
+      return `several containers of its pod run on isolated CPUs of one claim (${isolated.ref.name} is one), so the pod can have no container without a claim; give each container a claim or request of its own`;
+    }
     const first = users[0];
     if (first !== undefined) this.toMasks(first, "a shared container starts in its pod", users);
     this.#partitions.release(pod);
+    return "";
   }
 
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
@@ -121,11 +140,10 @@ export class ClaimStart {
   #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
     const coming = this.#comingOn(container, wanted);
     const overlapping = [...this.#livingOn(container, wanted), ...coming];
-    const isolated = this.#isIsolated(container);
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
     if (overlapping.length === 0 && !podIsPartition) {
-      const why = this.#partitions.take(cgroup, wanted, isolated, [container]);
+      const why = this.#partitions.take(cgroup, wanted, this.#isIsolated(container), [container]);
       if (why === "") this.#mark(container, "own", cgroup);
       return why;
     }
@@ -138,6 +156,7 @@ export class ClaimStart {
     const all = [...mates, container];
     const inside = all.flatMap((one) => (one.partition === "own" && one.cgroup !== undefined ? [one.cgroup] : []));
     const cpus = CpuSet.union([...all, ...coming].map((one) => one.wanted ?? CpuSet.empty));
+    const isolated = all.some((one) => this.#isIsolated(one));
     const why = this.#partitions.take(pod, cpus, isolated, [...all, ...coming], inside);
     for (const one of all) {
       if (why === "") this.#mark(one, "pod", pod);
@@ -225,6 +244,10 @@ function podCgroup(container: ContainerRecord): string | undefined {
 
 function shares(a: ContainerRecord, b: ContainerRecord): boolean {
   return a.uses.some((use) => b.uses.some((other) => other.claimUid === use.claimUid));
+}
+
+function notIsolated(why: string): string {
+  return `its claim asks for isolated CPUs, which only a cpuset partition gives: ${why}`;
 }
 
 function name({ ref }: ContainerRecord): string {

@@ -147,7 +147,8 @@ export class HookHandler implements RuntimeHooks {
         `dra.cpu: cannot start ${who}: no claim of its is prepared on this node as far as the NRI agent knows; the kubelet tries again, and where the pod is not being deleted, delete and re-create it`,
       );
     } else {
-      if (record.role === "shared") this.#p.claimStart.beforeShared(record);
+      const why = record.role === "shared" ? this.#p.claimStart.beforeShared(record) : "";
+      if (why !== "") this.#refuseStart(record, `dra.cpu: cannot start ${who}: ${why}`);
       if (this.#p.mover.settle(record) === "wrong") {
         this.#refuseStart(
           record,

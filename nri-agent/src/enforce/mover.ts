@@ -187,13 +187,15 @@ export class MaskMover {
 
   #plan(failed: boolean): void {
     const now = this.#clock.now();
-    if (failed) {
+    // Those whose time to be tried again had not come are not in this round's work, and are not forgotten.
+    const waiting = [...this.#node.containers.values()].some((one) => one.problem !== "" && this.#node.isTooWide(one));
+    const again = failed || waiting;
+    if (!again) this.#retryMs = RETRY_FIRST_MS;
+    else if (this.#retryAt <= now) {
       this.#retryAt = now + this.#retryMs;
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
-    } else {
-      this.#retryMs = RETRY_FIRST_MS;
     }
-    const due = Math.min(failed ? this.#retryAt : Infinity, this.#growAt > now ? this.#growAt : Infinity);
+    const due = Math.min(again ? this.#retryAt : Infinity, this.#growAt > now ? this.#growAt : Infinity);
     this.#cancelTimer?.();
     this.#cancelTimer = due === Infinity ? undefined : this.#clock.later(due - now, () => this.kick());
   }

@@ -48,6 +48,8 @@ export function allocationFromWire(message: Allocation): AllocationRecord {
       cpus,
     };
   });
+  const idle = cpuList(message.idle, `${at}: idle`);
+  if (idle.overlaps(seen)) throw new WireFault(`${at}: idle CPUs overlap a share`);
   return {
     claim: { uid, namespace: text(claim.namespace, `${at}: namespace`), name: text(claim.name, `${at}: name`) },
     state: phase(message.state, at),
@@ -57,7 +59,7 @@ export function allocationFromWire(message: Allocation): AllocationRecord {
       name: text(consumer.name, `${at}: consumer.name`),
     })),
     shares,
-    idle: cpuList(message.idle, `${at}: idle`),
+    idle,
     isolated: message.isolated,
     operationId: text(message.operationId, `${at}: operation_id`),
   };

@@ -1,0 +1,87 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { expect } from "chai";
+import { Shortage } from "../../src/prepare/queue.ts";
+
+/** Claims that take the lowest CPUs of their goal, or all of a fixed one. */
+class Node {
+  readonly shortage = new Shortage();
+  readonly served: string[] = [];
+  readonly stop = new AbortController();
+  free = CpuSet.empty;
+
+  ask(name: string, cpus: string, count: number, fixed = false): Promise<string | undefined> {
+    const goal = { cpus: CpuSet.parse(cpus), fixed };
+    const decide = (promised: CpuSet): string | undefined => {
+      const usable = this.free.intersect(goal.cpus).minus(promised);
+      if (usable.size < count) return undefined;
+      const taken = usable.lowest(count);
+      this.free = this.free.minus(taken);
+      this.served.push(`${name} ${taken.toString()}`);
+      return name;
+    };
+    return this.shortage.wait(goal, decide, this.stop.signal);
+  }
+
+  release(cpus: string): void {
+    this.free = this.free.union(CpuSet.parse(cpus));
+    this.shortage.released();
+  }
+}
+
+describe("waiting for CPUs", () => {
+  let node: Node;
+  beforeEach(() => {
+    node = new Node();
+  });
+  afterEach(() => node.stop.abort());
+
+  it("is first come first among those who may take the same CPUs", async () => {
+    node.free = CpuSet.parse("0-1");
+    void node.ask("big", "0-7", 4);
+    void node.ask("small", "0-7", 1);
+    expect(node.served).to.deep.equal([]);
+    node.release("2-4");
+    await Promise.resolve();
+    expect(node.served).to.deep.equal(["big 0-3", "small 4"]);
+  });
+  it("holds up nobody who takes others", () => {
+    node.free = CpuSet.parse("8-9");
+    void node.ask("here", "0-7", 1);
+    void node.ask("there", "8-15", 1);
+    expect(node.served).to.deep.equal(["there 8"]);
+  });
+  it("keeps certain CPUs for who came first for them, and holds up nobody who can take others", () => {
+    node.free = CpuSet.parse("2,4-6");
+    void node.ask("exact", "2-3", 2, true);
+    void node.ask("any", "0-7", 2);
+    void node.ask("exact too", "2", 1, true);
+    expect(node.served).to.deep.equal(["any 4-5"]);
+    node.release("3");
+    expect(node.served).to.deep.equal(["any 4-5", "exact 2-3"]);
+    node.release("2");
+    expect(node.served).to.deep.equal(["any 4-5", "exact 2-3", "exact too 2"]);
+  });
+  it("ends with a refusal, and lets the others go on", async () => {
+    node.free = CpuSet.parse("0");
+    const refused = node.shortage.wait(
+      { cpus: CpuSet.parse("0-3"), fixed: false },
+      () => {
+        if (node.free.size > 1) throw new Error("never here");
+        return undefined;
+      },
+      node.stop.signal,
+    );
+    const next = node.ask("next", "0-3", 1);
+    expect(node.served).to.deep.equal([]);
+    node.release("1");
+    expect(await refused.catch((cause: unknown) => (cause as Error).message)).to.equal("never here");
+    expect(await next).to.equal("next");
+  });
+  it("ends without an answer when time is up", async () => {
+    const mine = node.ask("late", "0", 1);
+    node.stop.abort();
+    expect(await mine).to.equal(undefined);
+    node.release("0");
+    expect(node.served).to.deep.equal([]);
+  });
+});
