@@ -21,14 +21,16 @@ export function readCaches(reader: Reader, online: CpuSet): Cache[] {
   const found: Cache[] = [];
   for (const ofKind of drafts.values()) {
     const list = [...ofKind.values()];
-    const unique = new Set(list.map((one) => one.id)).size === list.length;
-    const level = list[0]?.level ?? 0;
-    const apart = list.filter((one) => one.members.length !== one.listed.size);
-    for (const one of apart)
-      reader.doubts.say(
-        `caches of level ${level}: CPUs ${CpuSet.from(one.members).toString()} say that ${one.listed.toString()} share one, and not all of these say so`,
-      );
-    if (level === 3 && !unique && list.every((one) => one.id !== undefined))
+    const told = list.every((one) => one.id !== undefined);
+    // One source of ids for all: a CPU's number may be another cache's id.
+    const unique = told && new Set(list.map((one) => one.id)).size === list.length;
+    const { level = 0, type = "" } = list[0] ?? {};
+    const name = `level ${level}${level > 2 || type === "" ? "" : ` ${type}`} cache`;
+    for (const one of list)
+      if (one.members.length !== one.listed.size)
+        for (const cpu of one.members)
+          reader.doubts.garbled(`their ${name} is shared, they say, with CPUs that do not say so`, cpu);
+    if (level === 3 && told && !unique)
       reader.doubts.say("level 3 caches have one id for several; each is named after its lowest CPU");
     for (const one of list) {
       const cpus = CpuSet.from(one.members);
@@ -59,7 +61,8 @@ function draft(
   }
   const listed = reader.same(told.intersect(online));
   const type = reader.tree.read(`${CPU}/cpu${cpu}/${at}/type`)?.trim() ?? "";
-  const kind = `${level} ${type}`;
+  // Above level 2 there is one kind, also where the type is missing.
+  const kind = level > 2 ? `${level}` : `${level} ${type}`;
   const ofKind = drafts.get(kind) ?? new Map<CpuSet, Draft>();
   drafts.set(kind, ofKind);
   const known = ofKind.get(listed);

@@ -114,9 +114,8 @@ function groupCores(reader: Reader, ids: readonly Ids[], online: CpuSet): Core[]
   }
   for (const [list, members] of listed)
     if (members.length !== list.size)
-      reader.doubts.say(
-        `CPUs ${CpuSet.from(members).toString()} say that ${list.toString()} share a core, and not all of these say so`,
-      );
+      for (const cpu of members)
+        reader.doubts.garbled("their core is shared, they say, with CPUs that do not say so", cpu);
   return [...listed.values(), ...keyed.values()]
     .sort((a, b) => (a[0] ?? 0) - (b[0] ?? 0))
     .map((members) => ({ cpus: CpuSet.from(members) }));
