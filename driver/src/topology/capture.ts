@@ -6,6 +6,7 @@ export class Recording implements SysfsTree {
   /** Path to content, without the white space around it. */
   readonly files = new Map<string, string>();
   readonly #tree: SysfsTree;
+  readonly #entries = new Set<string>();
 
   constructor(tree: SysfsTree) {
     this.#tree = tree;
@@ -23,8 +24,6 @@ export class Recording implements SysfsTree {
     for (const name of names) if (/^node\d+$/.test(name)) this.#entries.add(`${path}/${name}`);
     return names;
   }
-
-  readonly #entries = new Set<string>();
 
   /** Entries that hold none of the files. */
   bareEntries(): string[] {
