@@ -1,7 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ClaimName, ConsumerRecord, ShareRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocate, type Shortfall } from "../allocator/allocate.ts";
-import { CPU_CAPACITY } from "../slices/plan.ts";
+import { CPU_CAPACITY } from "../slices/capacity.ts";
 import type { Machine } from "../topology/machine.ts";
 import type { AllocationResult, ResourceClaim } from "./resourceclaim.ts";
 

@@ -1,6 +1,7 @@
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { Device, ResourceSlice } from "../slices/device.ts";
+import { dropped, refused, type Kept, type Loss } from "../slices/kept.ts";
 import { planSlices } from "../slices/slices.ts";
 import type { SliceApi, StoredSlice } from "./ports.ts";
 
@@ -13,7 +14,10 @@ export interface PublisherOptions {
   readonly api: SliceApi;
   readonly driver: string;
   readonly nodeName: string;
-  readonly devices: () => readonly Device[];
+  /** The devices in the form that this API server keeps. */
+  readonly devices: (kept: Kept) => readonly Device[];
+  /** What is tried first. */
+  readonly wishes: Kept;
   readonly log: PrepareLog;
 }
 
@@ -35,10 +39,13 @@ export class Publisher {
   #nodeUid = "";
   #wake: () => void = () => {};
   #dirty = true;
+  /** Found by dry runs; the wishes are tried anew with every publication, for API servers are upgraded. */
+  #kept: Kept;
   #state: PublishState = { published: false, why: "not published yet", dropped: [] };
 
   constructor(options: PublisherOptions) {
     this.#o = options;
+    this.#kept = options.wishes;
   }
 
   state(): PublishState {
@@ -105,48 +112,67 @@ export class Publisher {
     if (this.#nodeUid === "") this.#nodeUid = await api.nodeUid(nodeName, signal);
     const owner = { driver, nodeName, nodeUid: this.#nodeUid };
     const newest = Math.max(0, ...[...this.#stored.values()].map((slice) => slice.spec.pool.generation));
-    const asIs = planSlices(this.#o.devices(), owner, Math.max(1, newest));
-    const differing = asIs.filter((slice) => !isStored(this.#stored.get(slice.metadata.name), slice));
-    const obsolete = [...this.#stored.values()].filter(
-      (slice) => !asIs.some((wanted) => wanted.metadata.name === slice.metadata.name),
-    );
-    if (differing.length > 0) {
+    const planned = (generation: number): ResourceSlice[] =>
+      planSlices(this.#o.devices(this.#kept), owner, Math.max(1, generation));
+    const differs = (slice: ResourceSlice): boolean => !isStored(this.#stored.get(slice.metadata.name), slice);
+    if (planned(newest).some(differs)) {
+      await this.#probe((kept) => planSlices(this.#o.devices(kept), owner, newest + 1), signal);
+      const asIs = planned(newest);
       // One slice may change inside its generation; a pool that changes in more than one place needs a new one.
-      const alone = asIs.length === 1 && obsolete.length === 0;
-      const wanted = alone || newest === 0 ? asIs : planSlices(this.#o.devices(), owner, newest + 1);
-      for (const slice of alone || newest === 0 ? differing : wanted) {
-        const tried = await api.apply(slice, true, signal);
-        this.#compare(slice, tried);
+      const alone = asIs.length === 1 && this.#obsolete(asIs).length === 0;
+      const wanted = alone || newest === 0 ? asIs.filter(differs) : planned(newest + 1);
+      for (const slice of wanted) {
         const stored = await api.apply(slice, false, signal);
         this.#stored.set(stored.metadata.name, stored);
       }
       log.info("published ResourceSlices", {
-        slices: wanted.length,
-        devices: this.#o.devices().length,
+        slices: asIs.length,
+        devices: asIs.reduce((sum, slice) => sum + slice.spec.devices.length, 0),
         generation: wanted[0]?.spec.pool.generation,
       });
     }
-    for (const slice of obsolete) {
+    for (const slice of this.#obsolete(planned(newest))) {
       await api.remove(slice, signal);
       this.#stored.delete(slice.metadata.name);
     }
     this.#state = { ...this.#state, published: true, why: "" };
   }
 
-  /** A field whose feature gate is off is dropped without a word. */
-  #compare(sent: ResourceSlice, got: StoredSlice): void {
-    const dropped: string[] = [];
-    sent.spec.devices.forEach((device, n) => {
-      const kept = got.spec.devices?.[n];
-      if (device.allowMultipleAllocations === true && kept?.allowMultipleAllocations !== true) {
-        dropped.push(
-          "the API server drops allowMultipleAllocations: grouped devices need the feature gate DRAConsumableCapacity (on by default from 1.36)",
-        );
+  #obsolete(wanted: readonly ResourceSlice[]): StoredSlice[] {
+    return [...this.#stored.values()].filter(
+      (slice) => !wanted.some((one) => one.metadata.name === slice.metadata.name),
+    );
+  }
+
+  /** Dry runs of every slice before any is written, with less wished each time; at most one round for each thing that can be lost. */
+  async #probe(planned: (kept: Kept) => readonly ResourceSlice[], signal: AbortSignal): Promise<void> {
+    let kept = this.#o.wishes;
+    const sentences: string[] = [];
+    for (;;) {
+      const loss = await this.#lost(kept, planned(kept), signal);
+      if (loss === undefined) break;
+      ({ kept } = loss);
+      if (loss.sentence !== "") sentences.push(loss.sentence);
+    }
+    this.#kept = kept;
+    for (const sentence of sentences) if (!this.#state.dropped.includes(sentence)) this.#o.log.error(sentence);
+    this.#state = { ...this.#state, dropped: sentences };
+  }
+
+  async #lost(kept: Kept, slices: readonly ResourceSlice[], signal: AbortSignal): Promise<Loss | undefined> {
+    for (const slice of slices) {
+      const sent = slice.spec.devices;
+      let loss: Loss | undefined;
+      try {
+        const got = await this.#o.api.apply(slice, true, signal);
+        loss = dropped(kept, sent, got.spec.devices ?? []);
+      } catch (cause) {
+        loss = refused(kept, sent, (cause as Error).message);
+        if (loss === undefined) throw cause;
       }
-    });
-    const once = [...new Set(dropped)];
-    for (const sentence of once) if (!this.#state.dropped.includes(sentence)) this.#o.log.error(sentence);
-    this.#state = { ...this.#state, dropped: once };
+      if (loss !== undefined) return loss;
+    }
+    return undefined;
   }
 
   async #woken(signal: AbortSignal): Promise<void> {

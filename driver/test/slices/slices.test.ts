@@ -1,6 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
-import { cpuCapacity, planDevices, type DevicePlan } from "../../src/slices/plan.ts";
+import { cpuCapacity } from "../../src/slices/capacity.ts";
+import { planDevices, type DevicePlan } from "../../src/slices/plan.ts";
 import { planSlices } from "../../src/slices/slices.ts";
 import { SysfsOverlay } from "../../src/sysfs/tree.ts";
 import { readMachine } from "../../src/topology/read.ts";
@@ -46,8 +47,11 @@ describe("devices", () => {
   });
 
   it("have a policy that the API server takes", () => {
-    expect(cpuCapacity(1).requestPolicy).to.deep.equal({ default: "1", validValues: ["1"] });
-    expect(cpuCapacity(2).requestPolicy).to.deep.equal({ default: "1", validRange: { min: "1", step: "1" } });
+    expect(cpuCapacity({ size: 1, step: 1 }).requestPolicy).to.deep.equal({ default: "1", validValues: ["1"] });
+    expect(cpuCapacity({ size: 2, step: 1 }).requestPolicy).to.deep.equal({
+      default: "1",
+      validRange: { min: "1", step: "1" },
+    });
   });
 
   it("leave a list of CPUs out that is longer than an attribute may be", () => {
