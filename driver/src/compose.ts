@@ -37,14 +37,29 @@ import { Publisher } from "./publish/publisher.ts";
 import { devicesFor } from "./slices/kept.ts";
 import { readPcieRoots } from "./slices/pcieroots.ts";
 import { planDevices } from "./slices/plan.ts";
-import { SysfsDirectory, SysfsOverlay } from "./sysfs/tree.ts";
+import { OverlayFault, SysfsOverlay } from "./sysfs/overlay.ts";
+import { SysfsDirectory } from "./sysfs/tree.ts";
 import { readMachine, type SysfsTree } from "./topology/read.ts";
 
-/** The machine that the settings name: this one, a copy of another's sysfs, with a text overlay or without. */
-export function sysfsOf(settings: Pick<DriverSettings, "sysfsRoot" | "sysfsOverlay">): SysfsTree {
-  const base = new SysfsDirectory(settings.sysfsRoot);
-  if (settings.sysfsOverlay === "") return base;
-  return SysfsOverlay.parse(readFileSync(settings.sysfsOverlay, "utf8"), base);
+/**
+ * The machine that the settings name: this one, a copy of another's sysfs, with a text overlay or without.
+ *
+ * @param alone the overlay is the whole machine.
+ * @throws OverlayFault
+ */
+export function sysfsOf(settings: Pick<DriverSettings, "sysfsRoot" | "sysfsOverlay">, alone = false): SysfsTree {
+  const base = alone ? undefined : new SysfsDirectory(settings.sysfsRoot);
+  return settings.sysfsOverlay === ""
+    ? new SysfsDirectory(settings.sysfsRoot)
+    : SysfsOverlay.parse(overlayAt(settings.sysfsOverlay), base);
+}
+
+function overlayAt(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new OverlayFault(`Cannot read the sysfs overlay ${path}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /**

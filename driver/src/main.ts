@@ -8,8 +8,11 @@ import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/se
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { printState } from "./cli/state.ts";
-import { startDriver } from "./compose.ts";
+import { printTopology, TOPOLOGY_OUTPUTS, type TopologyOutput } from "./cli/topology.ts";
+import { sysfsOf, startDriver } from "./compose.ts";
 import { DRIVER_SETTINGS, driverSettings } from "./config/settings.ts";
+import { OverlayFault } from "./sysfs/overlay.ts";
+import { TopologyFault } from "./topology/read.ts";
 
 type Argv = Readonly<Record<string, unknown>>;
 
@@ -30,6 +33,16 @@ async function state(argv: Argv): Promise<number> {
   const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
   console.log(await printState(settings.inspectSocket, argv["output"] === "json" ? "json" : "table"));
   return 0;
+}
+
+function topology(argv: Argv): Promise<number> {
+  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+  // An overlay alone is a whole machine: nothing of this one shines through, unlike under `run`.
+  const alone = settings.sysfsOverlay !== "" && argv["sysfs-root"] === undefined;
+  const source = settings.sysfsOverlay === "" ? settings.sysfsRoot : settings.sysfsOverlay;
+  const tree = sysfsOf(settings, alone);
+  console.log(printTopology(tree, argv["output"] as TopologyOutput, source));
+  return Promise.resolve(0);
 }
 
 async function call(argv: Argv): Promise<number> {
@@ -64,6 +77,21 @@ async function main(): Promise<number> {
       doing(state),
     )
     .command(
+      "topology",
+      "show this machine's CPUs, or those of a copied sysfs or an overlay, as the driver reads them",
+      (y) =>
+        y.options({
+          ...flags,
+          output: {
+            alias: "o",
+            choices: TOPOLOGY_OUTPUTS,
+            default: "tree",
+            describe: "a tree for people, JSON for machines, or a text overlay for bug reports and tests",
+          },
+        }),
+      doing(topology),
+    )
+    .command(
       "call <method> [json]",
       "call a method of the NRI agent on this node",
       (y) =>
@@ -88,7 +116,9 @@ async function main(): Promise<number> {
 main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
-    const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
+    const known = [SettingsFault, ConnectError, SyntaxError, OverlayFault, TopologyFault].some(
+      (kind) => cause instanceof kind,
+    );
     console.error(
       `dracpu: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`,
     );

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { join } from "node:path";
 
-// The agent on real containerd without a kubelet, then in emulated machines. `--full`: long versions; `--only native|guest`: one part.
+// The agent on real containerd without a kubelet, then in emulated machines; the topology against lscpu and hwloc. `--full`: long versions; `--only native|guest|topology`: one part.
 if (process.getuid?.() !== 0) {
   console.error("npm run test:runtime needs root: it makes namespaces and cgroups, and runs containerd");
   process.exit(1);

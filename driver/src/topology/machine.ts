@@ -18,7 +18,7 @@ export interface Cpu {
   readonly coreType: CoreType;
 }
 
-/** Online threads that share a core. */
+/** Online threads that share a core: 1, 2, 4 or 8. Core ids repeat, so a core is told by (socket, die, cluster, core id) of its CPUs. */
 export interface Core {
   readonly cpus: CpuSet;
 }
@@ -36,11 +36,38 @@ export interface Socket {
   readonly cpus: CpuSet;
 }
 
-/** CPUs that share a last-level (level 3) cache. */
-export interface L3Cache {
-  /** The kernel's `cache/indexN/id`, else the lowest CPU of the sharing set. */
+/** Die ids may repeat in each socket. */
+export interface Die {
+  readonly socket: number;
   readonly id: number;
   readonly cpus: CpuSet;
+}
+
+/** Cores that the firmware or the kernel groups below the die (ARM: PPTT; x86: cores that share a level 2 cache). */
+export interface Cluster {
+  readonly socket: number;
+  readonly die: number;
+  readonly id: number;
+  readonly cpus: CpuSet;
+}
+
+/** CPUs that share a level 3 cache. */
+export interface L3Cache {
+  /** The kernel's `cache/indexN/id`; the lowest CPU of the sharing set where it tells none, or one id for several caches. */
+  readonly id: number;
+  readonly cpus: CpuSet;
+}
+
+/** A cache of any level. Of each level and type, a CPU is in one at most. */
+export interface Cache {
+  readonly level: number;
+  /** As the kernel says it: `Data`, `Instruction`, `Unified`; "" where it does not. */
+  readonly type: string;
+  /** As {@link L3Cache.id}. */
+  readonly id: number;
+  readonly cpus: CpuSet;
+  /** KiB; `undefined` where the kernel does not tell. */
+  readonly sizeKiB: number | undefined;
 }
 
 /**
@@ -59,7 +86,14 @@ export interface Machine {
   readonly cores: readonly Core[];
   /** By id; nodes without CPUs included. */
   readonly numaNodes: readonly NumaNode[];
+  /** By id. */
   readonly sockets: readonly Socket[];
+  /** By socket and id. */
+  readonly dies: readonly Die[];
+  /** By socket, die and id. */
+  readonly clusters: readonly Cluster[];
+  /** By level, type and lowest CPU. */
+  readonly caches: readonly Cache[];
   /** By lowest CPU. */
   readonly l3s: readonly L3Cache[];
   /** True where some core has more than one online thread. */
@@ -69,5 +103,14 @@ export interface Machine {
 }
 
 export function cpuOf(machine: Machine, id: number): Cpu | undefined {
-  return machine.cpus.find((cpu) => cpu.id === id);
+  let low = 0;
+  let high = machine.cpus.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const cpu = machine.cpus[middle];
+    if (cpu === undefined || cpu.id === id) return cpu;
+    if (cpu.id < id) low = middle + 1;
+    else high = middle - 1;
+  }
+  return undefined;
 }

@@ -1,222 +1,161 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { Core, CoreType, Cpu, L3Cache, Machine, NumaNode } from "./machine.ts";
+import { readCaches } from "./caches.ts";
+import { readClasses } from "./classes.ts";
+import { CPU, CPUINFO, push, readCpuinfo, Reader, type CpuinfoEntry, type SysfsTree } from "./files.ts";
+import type { Cache, Cluster, Core, Cpu, Die, Machine, Socket } from "./machine.ts";
+import { readNumaNodes, readNumaOf } from "./numa.ts";
 
-/** The files of a machine. Paths are absolute, as in `/sys/devices/system/cpu/online`. */
-export interface SysfsTree {
-  /** Content; `undefined` where there is no such file or it cannot be read. */
-  read(path: string): string | undefined;
-  /** Names in a directory; empty where there is none. */
-  list(path: string): readonly string[];
-}
+export type { SysfsTree } from "./files.ts";
 
 /** The machine cannot be told at all; the text names the file. */
 export class TopologyFault extends Error {
   override readonly name = "TopologyFault";
 }
 
-const CPU = "/sys/devices/system/cpu";
-const NODE = "/sys/devices/system/node";
 /** cluster_id where the firmware tells none (kernel: -1 in 16 bits). */
 const NO_CLUSTER = 65535;
 
 /**
- * Reads the topology. Only a missing or unreadable `online` list is fatal; whatever else is missing becomes "unknown" and is told once,
- * and the CPU stays usable.
+ * Reads the topology from sysfs, and from `/proc/cpuinfo` where sysfs is silent. Only a machine without a list of online CPUs is fatal; whatever else is missing
+ * becomes "unknown" and is told once, and the CPU stays usable.
  *
  * @throws TopologyFault
  */
 export function readMachine(tree: SysfsTree): Machine {
-  const online = cpuList(tree, `${CPU}/online`);
-  if (online === undefined) {
-    throw new TopologyFault(
-      `Cannot read ${CPU}/online: no list of CPUs is there; give the host's /sys with --sysfs-root`,
-    );
-  }
-  if (online.isEmpty) throw new TopologyFault(`Cannot use ${CPU}/online: it names no CPU`);
-  const missing = new Map<string, number[]>();
-  const lacks = (what: string, cpu: number): void => {
-    missing.set(what, [...(missing.get(what) ?? []), cpu]);
-  };
-  const numaOf = numaNodesByCpu(tree);
-  const types = coreTypes(tree);
-  const drafts = online.toArray().map((id) => draft(tree, id, numaOf, types, lacks));
-  const cores = groupCores(drafts, online);
-  const l3s = groupL3(drafts, online);
-  const cpus = drafts.map((one): Cpu => {
-    const { l3: _l3, siblings: _siblings, ...rest } = one;
-    return {
-      ...rest,
-      core: cores.findIndex((core) => core.cpus.has(one.id)),
-      l3: l3s.findIndex((l3) => l3.cpus.has(one.id)),
-    };
+  const reader = new Reader(tree);
+  let info: ReadonlyMap<number, CpuinfoEntry> | undefined;
+  // Asked late: on most machines sysfs tells everything, and the file is long.
+  const cpuinfo = (): ReadonlyMap<number, CpuinfoEntry> => (info ??= readCpuinfo(tree));
+  const online = onlineCpus(reader, cpuinfo);
+  const caches = readCaches(reader, online);
+  const l3s = caches.filter((cache) => cache.level === 3);
+  const ids = readIds(reader, online, cpuinfo);
+  const cores = groupCores(reader, ids, online);
+  const coreOf = indexByCpu(cores);
+  const l3Of = indexByCpu(l3s);
+  const numaOf = readNumaOf(reader, online);
+  const types = readClasses(reader, online, CpuSet.union(l3s.map((l3) => l3.cpus)));
+  const cpus = ids.map((one): Cpu => {
+    const numa = numaOf.get(one.id) ?? -1;
+    const l3 = l3Of.get(one.id) ?? -1;
+    if (numa < 0) reader.doubts.missing("NUMA node", one.id);
+    if (l3 < 0) reader.doubts.missing("level 3 cache", one.id);
+    return { ...one, core: coreOf.get(one.id) ?? -1, numa, l3, coreType: types.get(one.id) ?? "standard" };
   });
   return {
     cpus,
     online,
-    present: cpuList(tree, `${CPU}/present`) ?? online,
-    isolated: cpuList(tree, `${CPU}/isolated`) ?? CpuSet.empty,
-    nohzFull: cpuList(tree, `${CPU}/nohz_full`) ?? CpuSet.empty,
+    present: (reader.list(`${CPU}/present`) ?? online).union(online),
+    isolated: reader.list(`${CPU}/isolated`) ?? CpuSet.empty,
+    nohzFull: reader.list(`${CPU}/nohz_full`) ?? CpuSet.empty,
     cores,
-    numaNodes: numaNodes(tree, cpus),
-    sockets: group(cpus, (cpu) => cpu.socket),
-    l3s,
+    numaNodes: readNumaNodes(reader, cpus),
+    sockets: socketsOf(cpus),
+    dies: diesOf(cpus),
+    clusters: clustersOf(cpus),
+    caches,
+    l3s: l3s.map(({ id, cpus: shared }) => ({ id, cpus: shared })),
     smt: cores.some((core) => core.cpus.size > 1),
-    unknowns: [...missing].map(([what, ids]) => `the kernel tells no ${what} of CPUs ${CpuSet.from(ids).toString()}`),
+    unknowns: reader.doubts.sentences(),
   };
 }
 
-interface Draft {
-  readonly id: number;
-  readonly coreId: number;
-  readonly socket: number;
-  readonly die: number;
-  readonly cluster: number;
-  readonly numa: number;
-  readonly coreType: CoreType;
-  readonly siblings: CpuSet | undefined;
-  readonly l3: { readonly id: number | undefined; readonly cpus: CpuSet } | undefined;
-}
-
-function draft(
-  tree: SysfsTree,
-  id: number,
-  numaOf: ReadonlyMap<number, number>,
-  types: ReadonlyMap<number, CoreType>,
-  lacks: (what: string, cpu: number) => void,
-): Draft {
-  const at = `${CPU}/cpu${id}`;
-  const told = (what: string, value: number | undefined): number => {
-    if (value === undefined || value < 0) lacks(what, id);
-    return value === undefined || value < 0 ? -1 : value;
-  };
-  const cluster = number(tree, `${at}/topology/cluster_id`) ?? -1;
-  const l3 = l3Of(tree, at);
-  if (l3 === undefined) lacks("level 3 cache", id);
-  return {
-    id,
-    coreId: told("core", number(tree, `${at}/topology/core_id`)),
-    socket: told("socket", number(tree, `${at}/topology/physical_package_id`)),
-    die: Math.max(-1, number(tree, `${at}/topology/die_id`) ?? -1),
-    cluster: cluster === NO_CLUSTER ? -1 : Math.max(-1, cluster),
-    numa: told("NUMA node", numaOf.get(id) ?? nodeEntry(tree, at)),
-    coreType: types.get(id) ?? "standard",
-    siblings: cpuList(tree, `${at}/topology/core_cpus_list`) ?? cpuList(tree, `${at}/topology/thread_siblings_list`),
-    l3,
-  };
-}
-
-/** Threads of a core: the kernel's sibling list, else CPUs with equal socket, die, cluster and core id, else the CPU alone. */
-function groupCores(drafts: readonly Draft[], online: CpuSet): Core[] {
-  const found = new Map<string, CpuSet>();
-  for (const one of drafts) {
-    const listed = one.siblings?.intersect(online);
-    const key =
-      listed !== undefined && listed.has(one.id)
-        ? `list ${listed.toString()}`
-        : one.coreId < 0
-          ? `cpu ${one.id}`
-          : `ids ${one.socket} ${one.die} ${one.cluster} ${one.coreId}`;
-    found.set(key, (found.get(key) ?? CpuSet.empty).union(CpuSet.of(one.id)));
+function onlineCpus(reader: Reader, cpuinfo: () => ReadonlyMap<number, CpuinfoEntry>): CpuSet {
+  const listed = reader.list(`${CPU}/online`);
+  if (listed !== undefined) {
+    if (listed.isEmpty) throw new TopologyFault(`Cannot use ${CPU}/online: it names no CPU`);
+    return listed;
   }
-  return [...found.values()].map((cpus) => ({ cpus })).sort((a, b) => a.cpus.first - b.cpus.first);
-}
-
-function groupL3(drafts: readonly Draft[], online: CpuSet): L3Cache[] {
-  const found = new Map<string, L3Cache>();
-  for (const one of drafts) {
-    if (one.l3 === undefined) continue;
-    const shared = one.l3.cpus.intersect(online).union(CpuSet.of(one.id));
-    const key = shared.toString();
-    found.set(key, { id: one.l3.id ?? shared.first, cpus: shared });
+  const known = [...cpuinfo().keys()].filter((id) => id <= 16383);
+  if (known.length === 0) {
+    throw new TopologyFault(
+      `Cannot read ${CPU}/online: no list of CPUs is there, nor in ${CPUINFO}; give the host's /sys with --sysfs-root`,
+    );
   }
-  return [...found.values()].sort((a, b) => a.cpus.first - b.cpus.first);
+  reader.doubts.say(`there is no usable ${CPU}/online; the CPUs are those of ${CPUINFO}`);
+  return CpuSet.from(known);
 }
 
-function l3Of(tree: SysfsTree, at: string): Draft["l3"] {
-  for (const index of tree.list(`${at}/cache`)) {
-    if (!/^index\d+$/.test(index) || tree.read(`${at}/cache/${index}/level`)?.trim() !== "3") continue;
-    const cpus = cpuList(tree, `${at}/cache/${index}/shared_cpu_list`);
-    if (cpus !== undefined) return { id: number(tree, `${at}/cache/${index}/id`), cpus };
-  }
-  return undefined;
-}
+type Ids = Pick<Cpu, "id" | "coreId" | "socket" | "die" | "cluster">;
 
-/** From the nodes' CPU lists, which hold no offline CPU; a CPU in two lists goes to the lower node. */
-function numaNodesByCpu(tree: SysfsTree): Map<number, number> {
-  const found = new Map<number, number>();
-  for (const id of nodeIds(tree)) {
-    for (const cpu of cpuList(tree, `${NODE}/node${id}/cpulist`) ?? CpuSet.empty)
-      if (!found.has(cpu)) found.set(cpu, id);
-  }
-  return found;
-}
-
-function nodeEntry(tree: SysfsTree, at: string): number | undefined {
-  const ids = tree.list(at).flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? []);
-  return ids.length === 0 ? undefined : Math.min(...ids.map(Number));
-}
-
-function nodeIds(tree: SysfsTree): number[] {
-  return tree
-    .list(NODE)
-    .flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
-}
-
-function numaNodes(tree: SysfsTree, cpus: readonly Cpu[]): NumaNode[] {
-  const listed = nodeIds(tree);
-  const ids = [...new Set([...listed, ...cpus.map((cpu) => cpu.numa).filter((id) => id >= 0)])].sort((a, b) => a - b);
-  return ids.map((id) => {
-    const texts = (tree.read(`${NODE}/node${id}/distance`) ?? "").trim().split(/\s+/);
-    const distances = new Map<number, number>();
-    // The kernel prints distances to online nodes in ascending order of their ids.
-    if (texts.length === listed.length) listed.forEach((other, n) => distances.set(other, Number(texts[n])));
-    return { id, cpus: CpuSet.from(cpus.filter((cpu) => cpu.numa === id).map((cpu) => cpu.id)), distances };
+function readIds(reader: Reader, online: CpuSet, cpuinfo: () => ReadonlyMap<number, CpuinfoEntry>): readonly Ids[] {
+  return online.toArray().map((id) => {
+    const coreId = reader.number(id, "topology/core_id") ?? cpuinfo().get(id)?.coreId;
+    const socket = reader.number(id, "topology/physical_package_id") ?? cpuinfo().get(id)?.socket;
+    const cluster = reader.number(id, "topology/cluster_id") ?? -1;
+    if (coreId === undefined) reader.doubts.missing("core", id);
+    if (socket === undefined) reader.doubts.missing("socket", id);
+    return {
+      id,
+      coreId: coreId ?? -1,
+      socket: socket ?? -1,
+      die: reader.number(id, "topology/die_id") ?? -1,
+      cluster: cluster === NO_CLUSTER ? -1 : cluster,
+    };
   });
 }
 
-/** Intel hybrid parts list their classes as PMUs; ARM tells a capacity per CPU (Documentation/arch/arm64/cpu-capacity). */
-function coreTypes(tree: SysfsTree): Map<number, CoreType> {
-  const found = new Map<number, CoreType>();
-  const classes: readonly (readonly [string, CoreType])[] = [
-    ["cpu_core", "performance"],
-    ["cpu_atom", "efficiency"],
-    ["cpu_lowpower", "low-power"],
-  ];
-  for (const [pmu, type] of classes)
-    for (const cpu of cpuList(tree, `/sys/devices/${pmu}/cpus`) ?? CpuSet.empty) found.set(cpu, type);
-  if (found.size > 0) return found;
-  const capacities = new Map<number, number>();
-  for (const cpu of cpuList(tree, `${CPU}/online`) ?? CpuSet.empty) {
-    const capacity = number(tree, `${CPU}/cpu${cpu}/cpu_capacity`);
-    if (capacity !== undefined) capacities.set(cpu, capacity);
+/**
+ * Threads of a core: the kernel's sibling list, else CPUs with equal socket, die, cluster and core id, else the CPU alone. A CPU is where its own
+ * list puts it, so that lists which contradict each other still give disjoint cores.
+ */
+function groupCores(reader: Reader, ids: readonly Ids[], online: CpuSet): Core[] {
+  const listed = new Map<CpuSet, number[]>();
+  const keyed = new Map<string, number[]>();
+  for (const one of ids) {
+    const list =
+      reader.listOf(one.id, "topology/core_cpus_list") ?? reader.listOf(one.id, "topology/thread_siblings_list");
+    if (list?.has(one.id) === true) push(listed, reader.same(list.intersect(online)), one.id);
+    else {
+      if (list !== undefined) reader.doubts.garbled("the list of their siblings does not name the CPU itself", one.id);
+      const known = one.coreId >= 0;
+      push(keyed, known ? `${one.socket} ${one.die} ${one.cluster} ${one.coreId}` : `CPU ${one.id}`, one.id);
+    }
   }
-  const highest = Math.max(...capacities.values());
-  if (new Set(capacities.values()).size > 1) {
-    for (const [cpu, capacity] of capacities) found.set(cpu, capacity === highest ? "performance" : "efficiency");
-  }
+  for (const [list, members] of listed)
+    if (members.length !== list.size)
+      for (const cpu of members)
+        reader.doubts.garbled("their core is shared, they say, with CPUs that do not say so", cpu);
+  return [...listed.values(), ...keyed.values()]
+    .sort((a, b) => (a[0] ?? 0) - (b[0] ?? 0))
+    .map((members) => ({ cpus: CpuSet.from(members) }));
+}
+
+function indexByCpu(groups: readonly (Core | Cache)[]): ReadonlyMap<number, number> {
+  const found = new Map<number, number>();
+  groups.forEach((group, n) => {
+    for (const cpu of group.cpus) found.set(cpu, n);
+  });
   return found;
 }
 
-function group(cpus: readonly Cpu[], idOf: (cpu: Cpu) => number): { readonly id: number; readonly cpus: CpuSet }[] {
-  const found = new Map<number, number[]>();
-  for (const cpu of cpus) if (idOf(cpu) >= 0) found.set(idOf(cpu), [...(found.get(idOf(cpu)) ?? []), cpu.id]);
-  return [...found].map(([id, ids]) => ({ id, cpus: CpuSet.from(ids) })).sort((a, b) => a.id - b.id);
+function socketsOf(cpus: readonly Cpu[]): Socket[] {
+  return grouped(cpus, (cpu) => [cpu.socket]).map(([{ socket }, ids]) => ({ id: socket, cpus: ids }));
 }
 
-function number(tree: SysfsTree, path: string): number | undefined {
-  const text = tree.read(path)?.trim();
-  return text === undefined || !/^-?\d+$/.test(text) ? undefined : Number(text);
+function diesOf(cpus: readonly Cpu[]): Die[] {
+  return grouped(cpus, (cpu) => [cpu.die, cpu.socket]).map(([{ socket, die }, ids]) => ({
+    socket,
+    id: die,
+    cpus: ids,
+  }));
 }
 
-function cpuList(tree: SysfsTree, path: string): CpuSet | undefined {
-  const text = tree.read(path);
-  if (text === undefined) return undefined;
-  try {
-    // nohz_full prints "(null)" where it is not in use.
-    return text.trim() === "(null)" ? CpuSet.empty : CpuSet.parse(text);
-  } catch {
-    return undefined;
-  }
+function clustersOf(cpus: readonly Cpu[]): Cluster[] {
+  return grouped(cpus, (cpu) => [cpu.cluster, cpu.die, cpu.socket]).map(([{ socket, die, cluster }, ids]) => ({
+    socket,
+    die,
+    id: cluster,
+    cpus: ids,
+  }));
+}
+
+/** Groups of CPUs with equal ids, innermost first; CPUs whose innermost is unknown are in none. Sorted, outermost first. */
+function grouped(cpus: readonly Cpu[], idsOf: (cpu: Cpu) => readonly number[]): (readonly [Cpu, CpuSet])[] {
+  const found = new Map<string, Cpu[]>();
+  for (const cpu of cpus) if ((idsOf(cpu)[0] ?? -1) >= 0) push(found, idsOf(cpu).join(" "), cpu);
+  return [...found.values()]
+    .flatMap((members) => (members[0] === undefined ? [] : [[members[0], members] as const]))
+    .sort(([a], [b]) => a.socket - b.socket || a.die - b.die || a.cluster - b.cluster)
+    .map(([first, members]) => [first, CpuSet.from(members.map((cpu) => cpu.id))]);
 }

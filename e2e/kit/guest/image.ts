@@ -140,12 +140,15 @@ function initrd(modules: string, out: string, work: string): void {
   run("sh", ["-c", `cd '${root}' && find . | LC_ALL=C sort | cpio -o -H newc --quiet > '${out}'`]);
 }
 
-/** The guest's root disk: busybox, Node, containerd, runc and the libraries that they need, copied from this machine. */
+/** The guest's root disk: busybox, Node, containerd, runc, lscpu, lstopo and the libraries that they need, copied from this machine. */
 export function rootDisk(): string {
   const binaries = [
     process.execPath,
     ...["containerd", "containerd-shim-runc-v2", "ctr"].map((name) => binary("containerd", name)),
     binary("runc", "runc"),
+    // What the topology is compared with.
+    "/usr/bin/lscpu",
+    "/usr/bin/lstopo-no-graphics",
   ];
   const key = createHash("sha256")
     .update(binaries.join("\n"))

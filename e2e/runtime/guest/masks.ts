@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { until } from "../../kit/node/processes.ts";
 import { becomes, CGROUP, file, Lab, same, setOnline } from "./lab.ts";
 import { MASK_ROWS as ROWS } from "./rows.ts";
+import { sameTopology } from "./topology.ts";
 
 const lab = await Lab.start("auto", "0-15");
 const { pods, agent } = lab;
@@ -13,6 +14,7 @@ await lab.row(ROWS[0], async () => {
   same("lever", String(state.lever), "2");
   if (!state.leverWhy.includes("6.7")) throw new Error(`the reason is ${JSON.stringify(state.leverWhy)}`);
 });
+await lab.row(ROWS[7], () => Promise.resolve(sameTopology()));
 await lab.row(ROWS[1], async () => {
   const pod = await pods.pod("requests");
   const claim = await agent.claim({ fast: "2-3", slow: "10" }, [pod]);

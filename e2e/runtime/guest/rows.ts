@@ -28,4 +28,5 @@ export const MASK_ROWS = [
   "agent killed: a new container escapes, and is found and repaired when it is back",
   "masks set by somebody else are put right",
   "all CPUs of a claim offline and back: reported and repaired",
+  "the topology is what the machine was made as, and what lscpu and hwloc say",
 ] as const;
