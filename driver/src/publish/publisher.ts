@@ -39,12 +39,16 @@ export class Publisher {
   #nodeUid = "";
   #wake: () => void = () => {};
   #dirty = true;
-  /** Found by dry runs; the wishes are tried anew with every publication, for API servers are upgraded. */
+  /** Tried anew with every publication, for feature gates are turned on; but a field that the schema lacks is never sent again. */
+  #wishes: Kept;
+  readonly #undeclared = new Set<string>();
+  /** Found by dry runs. */
   #kept: Kept;
   #state: PublishState = { published: false, why: "not published yet", dropped: [] };
 
   constructor(options: PublisherOptions) {
     this.#o = options;
+    this.#wishes = options.wishes;
     this.#kept = options.wishes;
   }
 
@@ -146,7 +150,7 @@ export class Publisher {
 
   /** Dry runs of every slice before any is written, with less wished each time; at most one round for each thing that can be lost. */
   async #probe(planned: (kept: Kept) => readonly ResourceSlice[], signal: AbortSignal): Promise<void> {
-    let kept = this.#o.wishes;
+    let kept = this.#wishes;
     const sentences: string[] = [];
     for (;;) {
       const loss = await this.#lost(kept, planned(kept), signal);
@@ -155,6 +159,7 @@ export class Publisher {
       if (loss.sentence !== "") sentences.push(loss.sentence);
     }
     this.#kept = kept;
+    sentences.unshift(...[...this.#undeclared].filter((one) => !sentences.includes(one)));
     for (const sentence of sentences) if (!this.#state.dropped.includes(sentence)) this.#o.log.error(sentence);
     this.#state = { ...this.#state, dropped: sentences };
   }
@@ -169,6 +174,10 @@ export class Publisher {
       } catch (cause) {
         loss = refused(kept, sent, (cause as Error).message);
         if (loss === undefined) throw cause;
+        if (loss.kept.mapping !== kept.mapping) {
+          this.#wishes = { ...this.#wishes, mapping: loss.kept.mapping };
+          if (loss.sentence !== "") this.#undeclared.add(loss.sentence);
+        }
       }
       if (loss !== undefined) return loss;
     }
@@ -188,14 +197,20 @@ export class Publisher {
   }
 }
 
+const OPTIONAL = ["nodeAllocatableResourceMappings", "nodeAllocatableResources", "capacity"] as const;
+
 /** Whether the server has what is wanted; what it adds by itself does not count. */
 function isStored(stored: StoredSlice | undefined, wanted: ResourceSlice): boolean {
   if (stored === undefined) return false;
   const devices = stored.spec.devices ?? [];
-  // Attributes that an earlier release published and this one does not are to go.
+  // What an earlier release or another configuration published and this one does not is to go.
   const extra = devices.some((device, n) => {
-    const want = wanted.spec.devices[n]?.attributes ?? {};
-    return Object.keys(device.attributes ?? {}).length !== Object.keys(want).length;
+    const want = wanted.spec.devices[n];
+    const attributes = want?.attributes ?? {};
+    return (
+      Object.keys(device.attributes ?? {}).length !== Object.keys(attributes).length ||
+      OPTIONAL.some((field) => (device[field] === undefined) !== (want?.[field] === undefined))
+    );
   });
   return !extra && covers(devices, wanted.spec.devices) && covers(stored.spec.pool, wanted.spec.pool);
 }
