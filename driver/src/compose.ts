@@ -35,6 +35,8 @@ import {
 } from "./prepare/recovery.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { devicesFor } from "./slices/kept.ts";
+import { readPcieRoots } from "./slices/pcieroots.ts";
 import { planDevices } from "./slices/plan.ts";
 import { OverlayFault, SysfsOverlay } from "./sysfs/overlay.ts";
 import { SysfsDirectory } from "./sysfs/tree.ts";
@@ -80,12 +82,15 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (unlock === undefined) return;
   program.onStop(unlock);
 
-  const machine = readMachine(sysfsOf(settings));
+  const sysfs = sysfsOf(settings);
+  const machine = readMachine(sysfs);
   const plan = planDevices(machine, {
     mode: settings.cpuDeviceMode,
     groupBy: settings.groupBy,
     reserved: settings.reservedCPUs,
     keepShared: settings.keepShared,
+    wholeCores: settings.policy.cores !== "any",
+    ...(settings.exposePCIeRoots ? { pcieRoots: readPcieRoots(sysfs), pcieRootLists: settings.pcieRootLists } : {}),
   });
   for (const problem of plan.problems) log.warn(problem);
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
@@ -101,7 +106,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     pool: settings.nodeName,
     machine,
     candidates: plan.candidates,
-    individual: false,
     defaults: settings.policy,
     reserved: settings.reservedCPUs,
     keepShared: plan.keepShared,
@@ -200,7 +204,12 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     api,
     driver: DRIVER_NAME,
     nodeName: settings.nodeName,
-    devices: () => plan.devices,
+    devices: (kept) => devicesFor(plan, kept),
+    wishes: {
+      shared: true,
+      lists: true,
+      mapping: settings.publishNodeAllocatableResourceMapping ? "1.36" : "none",
+    },
     log,
   });
   const kubelet = new Kubelet({
@@ -212,6 +221,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   });
   const problems = (): string[] => {
     const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding];
+    if (plan.devices.length === 0) found.push(...plan.problems.slice(-1));
     if (!link.state().connected) found.push(`no connection to the NRI agent: ${link.state().why}`);
     return found.filter((one) => one !== "");
   };
@@ -242,7 +252,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   }
   log.info("serving", {
     node: settings.nodeName,
-    devices: plan.devices.map((device) => device.name),
+    devices: plan.devices.length,
+    mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
   });

@@ -182,6 +182,11 @@ describe("the driver's process", function () {
     api.dropsSharedDevices = true;
     api.deleteSlice([...api.slices.keys()][0] ?? "");
     await notReady("DRAConsumableCapacity");
+    // CPU 0 is kept for the shared pool.
+    const individual = [1, 2, 3, 4, 5, 6, 7].map((id) => `cpudev00${id}`).join();
+    const names = (): string[] =>
+      [...api.slices.values()].flatMap((one) => (one.spec.devices ?? []).map(({ name }) => name));
+    await until("CPUs are offered one by one", () => names().sort().join() === individual, 5000, 20);
     api.dropsSharedDevices = false;
     api.fault = { code: 422, message: "spec.devices[0]: Invalid value" };
     api.faulty = (method) => method === "PATCH";

@@ -20,7 +20,6 @@ const grouped = {
   ]),
 };
 const individual = {
-  individual: true,
   candidates: new Map([...NUMA0.union(NUMA1)].map((cpu) => [`cpudev${String(cpu).padStart(3, "0")}`, CpuSet.of(cpu)])),
 };
 const says = (fields: object): AllocationConfig => ({

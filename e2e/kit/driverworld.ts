@@ -54,7 +54,6 @@ export class DriverWorld {
       pool: "n",
       machine,
       candidates: new Map([["cpudevnuma000", CpuSet.parse("1-7")]]),
-      individual: false,
       defaults: DEFAULT_POLICY,
       reserved: CpuSet.empty,
       keepShared: CpuSet.of(0),

@@ -1,6 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ShareRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocate } from "../allocator/allocate.ts";
+import { isSingle } from "../slices/groups.ts";
 import type { Offer, OwnResult, Wanted } from "./decide.ts";
 import { exactFault } from "./exact.ts";
 import { chosenFault } from "./individual.ts";
@@ -39,14 +40,14 @@ export function choose(wanted: Pick<Wanted, "results" | "wishes">, offer: Offer,
     request,
     wish,
     results: wanted.results.filter((result) => result.request === request && result.count > 0),
-    rank: offer.individual || wish.cpuset !== undefined ? 0 : hasConditions(wish) ? 1 : 2,
+    rank: isChosen(wanted, request) || wish.cpuset !== undefined ? 0 : hasConditions(wish) ? 1 : 2,
   }));
   requests.sort((a, b) => a.rank - b.rank);
   const cpus = new Map<OwnResult, CpuSet>();
   let own = CpuSet.empty;
   let idle = CpuSet.empty;
   for (const { request, wish, results } of requests) {
-    const answer = offer.individual
+    const answer = isChosen(wanted, request)
       ? given(request, wish, results, offer, own, free)
       : wish.cpuset !== undefined
         ? exact(request, wish.cpuset, results, offer, own, free)
@@ -65,13 +66,21 @@ export function choose(wanted: Pick<Wanted, "results" | "wishes">, offer: Offer,
 
 /** The CPUs that a claim may wait for, and whether it can take no others. */
 export function goal(wanted: Pick<Wanted, "results" | "wishes">, offer: Offer): { cpus: CpuSet; fixed: boolean } {
-  const exacts = [...wanted.wishes.values()].map((wish) => wish.cpuset);
-  const fixed = offer.individual || exacts.every((cpuset) => cpuset !== undefined);
-  const cpus =
-    fixed && !offer.individual
-      ? exacts.map((cpuset) => cpuset ?? CpuSet.empty)
-      : wanted.results.filter((one) => one.count > 0).map((one) => offer.candidates.get(one.device) ?? CpuSet.empty);
-  return { cpus: CpuSet.union(cpus), fixed };
+  const sets: CpuSet[] = [];
+  let fixed = true;
+  for (const [request, { cpuset }] of wanted.wishes) {
+    const devices = wanted.results.filter((one) => one.request === request && one.count > 0);
+    const candidates = CpuSet.union(devices.map((one) => offer.candidates.get(one.device) ?? CpuSet.empty));
+    const isGiven = isChosen(wanted, request);
+    fixed &&= isGiven || cpuset !== undefined;
+    sets.push(isGiven || cpuset === undefined ? candidates : cpuset);
+  }
+  return { cpus: CpuSet.union(sets), fixed };
+}
+
+/** The scheduler has chosen the CPUs: its devices are single ones, in whatever mode the node is now. */
+function isChosen(wanted: Pick<Wanted, "results">, request: string): boolean {
+  return wanted.results.every((one) => one.request !== request || one.count === 0 || isSingle(one.device));
 }
 
 /** The allocator's choice, device by device. */

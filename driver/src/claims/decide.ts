@@ -1,7 +1,8 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ClaimName, ConsumerRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { Policy } from "../allocator/allocate.ts";
-import { CPU_CAPACITY } from "../slices/plan.ts";
+import { CPU_CAPACITY } from "../slices/capacity.ts";
+import { isSingle } from "../slices/groups.ts";
 import type { Machine } from "../topology/machine.ts";
 import { wishOf, type Wish } from "./precedence.ts";
 import type { AllocationResult, ResourceClaim } from "./resourceclaim.ts";
@@ -47,8 +48,6 @@ export interface Offer {
   readonly machine: Machine;
   /** CPUs behind each device name. */
   readonly candidates: ReadonlyMap<string, CpuSet>;
-  /** A device is one CPU, and the scheduler has chosen. */
-  readonly individual: boolean;
   /** Used where neither DeviceClass nor claim says anything. */
   readonly defaults: Policy;
   readonly reserved: CpuSet;
@@ -146,7 +145,7 @@ function unusable(result: AllocationResult, own: OwnResult, offer: Offer): strin
     const some = known.length > 8 ? `${known.slice(0, 8).join(", ")} and ${known.length - 8} more` : known.join(", ");
     return `this node offers no device ${own.device} (it offers ${some === "" ? "none" : some}); delete the pod, so that the scheduler allocates anew`;
   }
-  if (own.count > 0 && !offer.individual && result.consumedCapacity?.[CPU_CAPACITY] === undefined) {
+  if (own.count > 0 && !isSingle(own.device) && result.consumedCapacity?.[CPU_CAPACITY] === undefined) {
     return `request ${result.request}, device ${own.device}: it has no consumed capacity ${CPU_CAPACITY}; the cluster needs the feature gate DRAConsumableCapacity (on by default from 1.36)`;
   }
   return "";

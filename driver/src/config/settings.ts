@@ -2,6 +2,8 @@ import { hostname } from "node:os";
 import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
+import { GROUP_BY, type GroupBy } from "../slices/groups.ts";
+import type { DeviceMode } from "../slices/plan.ts";
 import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
 import { DEFAULT_POLICY, type Policy } from "../allocator/allocate.ts";
 import { CHOICES } from "../claims/parameters.ts";
@@ -31,18 +33,40 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     key: "cpuDeviceMode",
     flag: "cpu-device-mode",
     type: "string",
-    choices: ["grouped"],
+    choices: ["grouped", "individual"],
     default: "grouped",
-    describe: "What a device is: a group of CPUs that claims share out",
+    describe: "What a device is: a group of CPUs that claims share out, or one CPU (at most 32 a claim)",
   },
   {
     key: "groupBy",
     flag: "cpu-device-group-by",
     aliases: ["group-by"],
     type: "string",
-    choices: ["numanode"],
+    choices: GROUP_BY,
     default: "numanode",
-    describe: "What CPUs are grouped by",
+    describe: "What CPUs are grouped by; no request can be larger than a group",
+  },
+  {
+    key: "exposePCIeRoots",
+    flag: "expose-pcie-roots",
+    type: "boolean",
+    default: false,
+    describe: "Publish the PCIe root of a device as `resource.kubernetes.io/pcieRoot`, where there is one",
+  },
+  {
+    key: "pcieRootLists",
+    flag: "pcie-root-lists",
+    type: "boolean",
+    default: false,
+    describe: "Publish several PCIe roots of a device as a list; needs the feature gate `DRAListTypeAttributes`",
+  },
+  {
+    key: "publishNodeAllocatableResourceMapping",
+    flag: "publish-node-allocatable-resource-mapping",
+    type: "boolean",
+    default: false,
+    describe:
+      "Charge CPUs of claims to the node's allocatable CPU; needs the feature gate `DRANodeAllocatableResources`",
   },
   {
     key: "reservedCPUs",
@@ -183,8 +207,11 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
 ];
 
 export interface DriverSettings {
-  readonly cpuDeviceMode: "grouped";
-  readonly groupBy: "numanode";
+  readonly cpuDeviceMode: DeviceMode;
+  readonly groupBy: GroupBy;
+  readonly exposePCIeRoots: boolean;
+  readonly pcieRootLists: boolean;
+  readonly publishNodeAllocatableResourceMapping: boolean;
   readonly reservedCPUs: CpuSet;
   readonly keepShared: number;
   /** Where neither DeviceClass nor claim says anything. */

@@ -1,6 +1,7 @@
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { Device, ResourceSlice } from "../slices/device.ts";
+import { dropped, refused, type Kept, type Loss } from "../slices/kept.ts";
 import { planSlices } from "../slices/slices.ts";
 import type { SliceApi, StoredSlice } from "./ports.ts";
 
@@ -13,7 +14,10 @@ export interface PublisherOptions {
   readonly api: SliceApi;
   readonly driver: string;
   readonly nodeName: string;
-  readonly devices: () => readonly Device[];
+  /** The devices in the form that this API server keeps. */
+  readonly devices: (kept: Kept) => readonly Device[];
+  /** What is tried first. */
+  readonly wishes: Kept;
   readonly log: PrepareLog;
 }
 
@@ -35,10 +39,17 @@ export class Publisher {
   #nodeUid = "";
   #wake: () => void = () => {};
   #dirty = true;
+  /** Tried anew with every publication, for feature gates are turned on; but a field that the schema lacks is never sent again. */
+  #wishes: Kept;
+  readonly #undeclared = new Set<string>();
+  /** Found by dry runs. */
+  #kept: Kept;
   #state: PublishState = { published: false, why: "not published yet", dropped: [] };
 
   constructor(options: PublisherOptions) {
     this.#o = options;
+    this.#wishes = options.wishes;
+    this.#kept = options.wishes;
   }
 
   state(): PublishState {
@@ -105,48 +116,72 @@ export class Publisher {
     if (this.#nodeUid === "") this.#nodeUid = await api.nodeUid(nodeName, signal);
     const owner = { driver, nodeName, nodeUid: this.#nodeUid };
     const newest = Math.max(0, ...[...this.#stored.values()].map((slice) => slice.spec.pool.generation));
-    const asIs = planSlices(this.#o.devices(), owner, Math.max(1, newest));
-    const differing = asIs.filter((slice) => !isStored(this.#stored.get(slice.metadata.name), slice));
-    const obsolete = [...this.#stored.values()].filter(
-      (slice) => !asIs.some((wanted) => wanted.metadata.name === slice.metadata.name),
-    );
-    if (differing.length > 0) {
+    const planned = (generation: number): ResourceSlice[] =>
+      planSlices(this.#o.devices(this.#kept), owner, Math.max(1, generation));
+    const differs = (slice: ResourceSlice): boolean => !isStored(this.#stored.get(slice.metadata.name), slice);
+    if (planned(newest).some(differs)) {
+      await this.#probe((kept) => planSlices(this.#o.devices(kept), owner, newest + 1), signal);
+      const asIs = planned(newest);
       // One slice may change inside its generation; a pool that changes in more than one place needs a new one.
-      const alone = asIs.length === 1 && obsolete.length === 0;
-      const wanted = alone || newest === 0 ? asIs : planSlices(this.#o.devices(), owner, newest + 1);
-      for (const slice of alone || newest === 0 ? differing : wanted) {
-        const tried = await api.apply(slice, true, signal);
-        this.#compare(slice, tried);
+      const alone = asIs.length === 1 && this.#obsolete(asIs).length === 0;
+      const wanted = alone || newest === 0 ? asIs.filter(differs) : planned(newest + 1);
+      for (const slice of wanted) {
         const stored = await api.apply(slice, false, signal);
         this.#stored.set(stored.metadata.name, stored);
       }
       log.info("published ResourceSlices", {
-        slices: wanted.length,
-        devices: this.#o.devices().length,
+        slices: asIs.length,
+        devices: asIs.reduce((sum, slice) => sum + slice.spec.devices.length, 0),
         generation: wanted[0]?.spec.pool.generation,
       });
     }
-    for (const slice of obsolete) {
+    for (const slice of this.#obsolete(planned(newest))) {
       await api.remove(slice, signal);
       this.#stored.delete(slice.metadata.name);
     }
     this.#state = { ...this.#state, published: true, why: "" };
   }
 
-  /** A field whose feature gate is off is dropped without a word. */
-  #compare(sent: ResourceSlice, got: StoredSlice): void {
-    const dropped: string[] = [];
-    sent.spec.devices.forEach((device, n) => {
-      const kept = got.spec.devices?.[n];
-      if (device.allowMultipleAllocations === true && kept?.allowMultipleAllocations !== true) {
-        dropped.push(
-          "the API server drops allowMultipleAllocations: grouped devices need the feature gate DRAConsumableCapacity (on by default from 1.36)",
-        );
+  #obsolete(wanted: readonly ResourceSlice[]): StoredSlice[] {
+    return [...this.#stored.values()].filter(
+      (slice) => !wanted.some((one) => one.metadata.name === slice.metadata.name),
+    );
+  }
+
+  /** Dry runs of every slice before any is written, with less wished each time; at most one round for each thing that can be lost. */
+  async #probe(planned: (kept: Kept) => readonly ResourceSlice[], signal: AbortSignal): Promise<void> {
+    let kept = this.#wishes;
+    const sentences: string[] = [];
+    for (;;) {
+      const loss = await this.#lost(kept, planned(kept), signal);
+      if (loss === undefined) break;
+      ({ kept } = loss);
+      if (loss.sentence !== "") sentences.push(loss.sentence);
+    }
+    this.#kept = kept;
+    sentences.unshift(...[...this.#undeclared].filter((one) => !sentences.includes(one)));
+    for (const sentence of sentences) if (!this.#state.dropped.includes(sentence)) this.#o.log.error(sentence);
+    this.#state = { ...this.#state, dropped: sentences };
+  }
+
+  async #lost(kept: Kept, slices: readonly ResourceSlice[], signal: AbortSignal): Promise<Loss | undefined> {
+    for (const slice of slices) {
+      const sent = slice.spec.devices;
+      let loss: Loss | undefined;
+      try {
+        const got = await this.#o.api.apply(slice, true, signal);
+        loss = dropped(kept, sent, got.spec.devices ?? []);
+      } catch (cause) {
+        loss = refused(kept, sent, (cause as Error).message);
+        if (loss === undefined) throw cause;
+        if (loss.kept.mapping !== kept.mapping) {
+          this.#wishes = { ...this.#wishes, mapping: loss.kept.mapping };
+          if (loss.sentence !== "") this.#undeclared.add(loss.sentence);
+        }
       }
-    });
-    const once = [...new Set(dropped)];
-    for (const sentence of once) if (!this.#state.dropped.includes(sentence)) this.#o.log.error(sentence);
-    this.#state = { ...this.#state, dropped: once };
+      if (loss !== undefined) return loss;
+    }
+    return undefined;
   }
 
   async #woken(signal: AbortSignal): Promise<void> {
@@ -162,14 +197,20 @@ export class Publisher {
   }
 }
 
+const OPTIONAL = ["nodeAllocatableResourceMappings", "nodeAllocatableResources", "capacity"] as const;
+
 /** Whether the server has what is wanted; what it adds by itself does not count. */
 function isStored(stored: StoredSlice | undefined, wanted: ResourceSlice): boolean {
   if (stored === undefined) return false;
   const devices = stored.spec.devices ?? [];
-  // Attributes that an earlier release published and this one does not are to go.
+  // What an earlier release or another configuration published and this one does not is to go.
   const extra = devices.some((device, n) => {
-    const want = wanted.spec.devices[n]?.attributes ?? {};
-    return Object.keys(device.attributes ?? {}).length !== Object.keys(want).length;
+    const want = wanted.spec.devices[n];
+    const attributes = want?.attributes ?? {};
+    return (
+      Object.keys(device.attributes ?? {}).length !== Object.keys(attributes).length ||
+      OPTIONAL.some((field) => (device[field] === undefined) !== (want?.[field] === undefined))
+    );
   });
   return !extra && covers(devices, wanted.spec.devices) && covers(stored.spec.pool, wanted.spec.pool);
 }

@@ -4,10 +4,28 @@ export interface Device {
   readonly attributes: Readonly<Record<string, Attribute>>;
   readonly capacity?: Readonly<Record<string, Capacity>>;
   readonly allowMultipleAllocations?: boolean;
+  /** The name of 1.36 (alpha, DRANodeAllocatableResources). */
+  readonly nodeAllocatableResourceMappings?: Readonly<
+    Record<string, { readonly capacityKey?: string; readonly allocationMultiplier: string }>
+  >;
+  /** The name of 1.37. */
+  readonly nodeAllocatableResources?: Readonly<
+    Record<
+      string,
+      {
+        readonly mapping:
+          { readonly capacityKey: string; readonly capacityMultiplier: string } | { readonly deviceMultiplier: string };
+      }
+    >
+  >;
 }
 
-/** Exactly one of them. */
-export type Attribute = { readonly int: number } | { readonly bool: boolean } | { readonly string: string };
+/** Exactly one of them; lists need the feature gate DRAListTypeAttributes. */
+export type Attribute =
+  | { readonly int: number }
+  | { readonly bool: boolean }
+  | { readonly string: string }
+  | { readonly strings: readonly string[] };
 
 export interface Capacity {
   readonly value: string;

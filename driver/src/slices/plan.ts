@@ -1,24 +1,34 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { Machine, NumaNode } from "../topology/machine.ts";
-import type { Attribute, Capacity, Device } from "./device.ts";
+import type { Machine } from "../topology/machine.ts";
+import { cpuAttributes, groupAttributes } from "./attributes.ts";
+import { CPU_CAPACITY, cpuCapacity, gridOf } from "./capacity.ts";
+import type { Device } from "./device.ts";
+import { cpuName, cpuOrder, groupsOf, GROUP_BY, type GroupBy } from "./groups.ts";
+import { pcieRootOf, type PcieRoots } from "./pcieroots.ts";
 
-/** Compared letter by letter by the scheduler, so the domain is part of it. */
-export const CPU_CAPACITY = "dra.cpu/cpu";
-/** A string attribute has at most 64 bytes (resource/v1 types.go). */
-const MAX_STRING = 64;
+export type DeviceMode = "grouped" | "individual";
 
 export interface DeviceOptions {
-  readonly mode: "grouped";
-  readonly groupBy: "numanode";
+  readonly mode: DeviceMode;
+  /** For grouped devices. */
+  readonly groupBy: GroupBy;
   readonly reserved: CpuSet;
   /** How many CPUs are withheld for the shared pool. */
   readonly keepShared: number;
+  /** The node gives whole cores only: capacities count whole cores, and claims ask in steps of one. */
+  readonly wholeCores?: boolean;
+  /** Published as `resource.kubernetes.io/pcieRoot`. */
+  readonly pcieRoots?: PcieRoots;
+  /** A device that touches several roots lists them; without, it has no such attribute. */
+  readonly pcieRootLists?: boolean;
 }
 
 /** What this node offers, and which CPUs stand behind each name. */
 export interface DevicePlan {
   readonly devices: readonly Device[];
-  /** CPUs that claims on a device may get. */
+  /** The same CPUs one by one, for an API server that does not keep shared devices. */
+  readonly individual: readonly Device[];
+  /** CPUs that claims on a device may get, for the names of every mode: a claim keeps its device when the mode is changed. */
   readonly candidates: ReadonlyMap<string, CpuSet>;
   /** The withheld CPUs: in no device and in no candidate set. */
   readonly keepShared: CpuSet;
@@ -30,39 +40,80 @@ export interface DevicePlan {
  * never gives a name to another part of the machine.
  */
 export function planDevices(machine: Machine, options: DeviceOptions): DevicePlan {
-  const problems = [...machine.unknowns];
+  const problems = [...machine.unknowns, ...(options.pcieRoots?.problems ?? [])];
   const unusable = options.reserved.minus(machine.present);
   if (!unusable.isEmpty) problems.push(`reserved CPUs ${unusable.toString()} do not exist on this machine`);
   const usable = machine.online.minus(options.reserved);
   const keepShared = withheld(machine, usable, options.keepShared);
   const offered = usable.minus(keepShared);
-  const candidates = new Map<string, CpuSet>();
-  const devices: Device[] = [];
-  const placed = CpuSet.union(machine.numaNodes.map((node) => node.cpus));
-  const homeless = machine.online.minus(placed);
-  const nodes: NumaNode[] = [...machine.numaNodes];
-  // A machine that tells no NUMA nodes is one node.
-  if (!homeless.isEmpty) {
-    const first = nodes.shift();
-    nodes.unshift({
-      id: first?.id ?? 0,
-      cpus: homeless.union(first?.cpus ?? CpuSet.empty),
-      distances: first?.distances ?? new Map(),
-    });
-  }
-  for (const node of nodes) {
-    const cpus = node.cpus.intersect(offered);
-    if (cpus.isEmpty) continue;
-    const name = `cpudevnuma${String(node.id).padStart(3, "0")}`;
-    candidates.set(name, cpus);
-    devices.push(numaDevice(machine, name, node.id, cpus));
-  }
+  const individual = individualDevices(machine, offered, options);
+  const devices = options.mode === "individual" ? individual : groupedDevices(machine, offered, options, problems);
   if (devices.length === 0) {
     problems.push(
       `no CPU is left to offer: of the online CPUs ${machine.online.toString()}, ${options.reserved.intersect(machine.online).size} are reserved and ${keepShared.size} are kept for the shared pool`,
     );
   }
-  return { devices, candidates, keepShared, problems };
+  return { devices, individual, candidates: candidatesOf(machine, offered), keepShared, problems };
+}
+
+function candidatesOf(machine: Machine, offered: CpuSet): Map<string, CpuSet> {
+  const candidates = new Map<string, CpuSet>();
+  for (const groupBy of GROUP_BY)
+    for (const { name, cpus } of groupsOf(machine, groupBy)) {
+      const own = cpus.intersect(offered);
+      if (!own.isEmpty) candidates.set(name, own);
+    }
+  for (const id of offered) candidates.set(cpuName(id), CpuSet.of(id));
+  return candidates;
+}
+
+function groupedDevices(machine: Machine, offered: CpuSet, options: DeviceOptions, problems: string[]): Device[] {
+  const devices: Device[] = [];
+  const unlisted: string[] = [];
+  const manyRooted: string[] = [];
+  for (const group of groupsOf(machine, options.groupBy)) {
+    const cpus = group.cpus.intersect(offered);
+    const grid = gridOf(machine, cpus, options.wholeCores === true);
+    if (grid.size === 0) {
+      if (!cpus.isEmpty)
+        problems.push(`${group.name} is not offered: none of its cores is whole (CPUs ${cpus.toString()})`);
+      continue;
+    }
+    const attributes = groupAttributes(machine, cpus);
+    if (attributes["dra.cpu/cpus"] === undefined) unlisted.push(group.name);
+    const roots = options.pcieRoots?.roots ?? [];
+    const root = pcieRootOf(roots, cpus, options.pcieRootLists === true);
+    if (root !== undefined) attributes["resource.kubernetes.io/pcieRoot"] = root;
+    else if (roots.some((one) => one.cpus.overlaps(cpus))) manyRooted.push(group.name);
+    devices.push({
+      name: group.name,
+      attributes,
+      allowMultipleAllocations: true,
+      capacity: { [CPU_CAPACITY]: cpuCapacity(grid) },
+    });
+  }
+  if (unlisted.length > 0)
+    problems.push(
+      `the attribute dra.cpu/cpus is left out of ${unlisted.join(", ")}: the list is longer than the 64 bytes of an attribute`,
+    );
+  if (manyRooted.length > 0)
+    problems.push(
+      `the attribute pcieRoot is left out of ${manyRooted.join(", ")}: several PCIe roots are near; group by a smaller unit, or use --pcie-root-lists`,
+    );
+  return devices;
+}
+
+function individualDevices(machine: Machine, offered: CpuSet, options: DeviceOptions): Device[] {
+  return cpuOrder(machine, offered).map((cpu) => {
+    const root = pcieRootOf(options.pcieRoots?.roots ?? [], CpuSet.of(cpu.id), options.pcieRootLists === true);
+    return {
+      name: cpuName(cpu.id),
+      attributes: {
+        ...cpuAttributes(machine, cpu),
+        ...(root === undefined ? {} : { "resource.kubernetes.io/pcieRoot": root }),
+      },
+    };
+  });
 }
 
 /** The first CPUs that no claim may have, core by core, so that whole cores are left. */
@@ -73,46 +124,4 @@ function withheld(machine: Machine, usable: CpuSet, count: number): CpuSet {
     kept = kept.union(core.cpus.intersect(usable).lowest(count - kept.size));
   }
   return kept;
-}
-
-function numaDevice(machine: Machine, name: string, numa: number, cpus: CpuSet): Device {
-  const members = machine.cpus.filter((cpu) => cpus.has(cpu.id));
-  const cores = machine.cores.filter((core) => core.cpus.overlaps(cpus));
-  const attributes: Record<string, Attribute> = {
-    "resource.kubernetes.io/numaNode": { int: numa },
-    "dra.cpu/numaNodeID": { int: numa },
-    "dra.net/numaNode": { int: numa },
-    "dra.cpu/smtEnabled": { bool: machine.smt },
-    "dra.cpu/numCPUs": { int: cpus.size },
-    "dra.cpu/numCores": { int: cores.length },
-    "dra.cpu/numFullCores": { int: cores.filter((core) => core.cpus.isSubsetOf(cpus)).length },
-  };
-  const only = (key: string, ids: readonly number[]): void => {
-    const one = new Set(ids);
-    const [id] = one;
-    if (one.size === 1 && id !== undefined && id >= 0) attributes[key] = { int: id };
-  };
-  only(
-    "dra.cpu/socketID",
-    members.map((cpu) => cpu.socket),
-  );
-  only(
-    "dra.cpu/dieID",
-    members.map((cpu) => cpu.die),
-  );
-  only(
-    "dra.cpu/clusterID",
-    members.map((cpu) => cpu.cluster),
-  );
-  const text = cpus.toString();
-  // Longer lists are left out rather than cut: half a list would be a wrong answer.
-  if (text.length <= MAX_STRING) attributes["dra.cpu/cpus"] = { string: text };
-  return { name, attributes, allowMultipleAllocations: true, capacity: { [CPU_CAPACITY]: cpuCapacity(cpus.size) } };
-}
-
-/** Where capacity < min + step the API server refuses a range, so a device of one CPU lists its one value. */
-export function cpuCapacity(size: number): Capacity {
-  const policy =
-    size >= 2 ? { default: "1", validRange: { min: "1", step: "1" } } : { default: "1", validValues: ["1"] };
-  return { value: String(size), requestPolicy: policy };
 }

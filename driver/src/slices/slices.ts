@@ -1,7 +1,8 @@
 import type { Device, ResourceSlice } from "./device.ts";
 
-/** resource/v1 ResourceSliceMaxDevices. */
+/** resource/v1 ResourceSliceMaxDevices, and the same where a device of the slice has a list, a taint or a counter. */
 const MAX_DEVICES = 128;
+const MAX_DEVICES_WITH_LISTS = 64;
 
 export interface PoolOwner {
   readonly driver: string;
@@ -15,7 +16,8 @@ export interface PoolOwner {
  */
 export function planSlices(devices: readonly Device[], owner: PoolOwner, generation: number): ResourceSlice[] {
   const chunks: (readonly Device[])[] = [];
-  for (let at = 0; at < devices.length; at += MAX_DEVICES) chunks.push(devices.slice(at, at + MAX_DEVICES));
+  const size = devices.some(hasList) ? MAX_DEVICES_WITH_LISTS : MAX_DEVICES;
+  for (let at = 0; at < devices.length; at += size) chunks.push(devices.slice(at, at + size));
   if (chunks.length === 0) chunks.push([]);
   return chunks.map((chunk, n) => ({
     apiVersion: "resource.k8s.io/v1",
@@ -31,6 +33,10 @@ export function planSlices(devices: readonly Device[], owner: PoolOwner, generat
       devices: chunk,
     },
   }));
+}
+
+export function hasList(device: Device): boolean {
+  return Object.values(device.attributes).some((attribute) => "strings" in attribute);
 }
 
 /** A DNS subdomain of at most 253 characters; a node's name is one, of at most 253. */

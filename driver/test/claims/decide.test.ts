@@ -59,7 +59,7 @@ describe("what a claim wants", () => {
   });
   it("is one CPU a device in individual mode", () => {
     const one = { request: "cpus", driver: "dra.cpu", pool: "n", device: "cpudev005" };
-    expect(readClaim(claim(one), offerOf({ individual: true }))).to.have.nested.property("results[0].count", 1);
+    expect(readClaim(claim(one), offerOf())).to.have.nested.property("results[0].count", 1);
   });
   it("takes the parameters of the alternative that the scheduler chose", () => {
     const reading = readClaim(

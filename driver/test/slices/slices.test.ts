@@ -1,8 +1,9 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
-import { cpuCapacity, planDevices, type DevicePlan } from "../../src/slices/plan.ts";
+import { cpuCapacity } from "../../src/slices/capacity.ts";
+import { planDevices, type DevicePlan } from "../../src/slices/plan.ts";
 import { planSlices } from "../../src/slices/slices.ts";
-import { SysfsOverlay } from "../../src/sysfs/tree.ts";
+import { SysfsOverlay } from "../../src/sysfs/overlay.ts";
 import { readMachine } from "../../src/topology/read.ts";
 import { overlay, twoSockets } from "../topology/machines.ts";
 
@@ -34,6 +35,10 @@ describe("devices", () => {
       "dra.cpu/numFullCores": { int: 4 },
       "dra.cpu/socketID": { int: 1 },
       "dra.cpu/dieID": { int: 0 },
+      "dra.cpu/cacheL3ID": { int: 1 },
+      "dra.cpu/coreType": { string: "standard" },
+      "dra.cpu/isolated": { bool: false },
+      "dra.cpu/numIsolatedCPUs": { int: 0 },
       "dra.cpu/cpus": { string: "4-7,12-15" },
     });
   });
@@ -46,8 +51,35 @@ describe("devices", () => {
   });
 
   it("have a policy that the API server takes", () => {
-    expect(cpuCapacity(1).requestPolicy).to.deep.equal({ default: "1", validValues: ["1"] });
-    expect(cpuCapacity(2).requestPolicy).to.deep.equal({ default: "1", validRange: { min: "1", step: "1" } });
+    expect(cpuCapacity({ size: 1, step: 1 }).requestPolicy).to.deep.equal({ default: "1", validValues: ["1"] });
+    expect(cpuCapacity({ size: 2, step: 1 }).requestPolicy).to.deep.equal({
+      default: "1",
+      validRange: { min: "1", step: "1" },
+    });
+  });
+
+  it("come in steps of a core where the node gives whole cores, and count no core that is not whole", () => {
+    const { devices, candidates, problems } = planDevices(readMachine(SysfsOverlay.parse(twoSockets(), undefined)), {
+      mode: "grouped",
+      groupBy: "numanode",
+      reserved: CpuSet.parse("0,4-6,15"),
+      keepShared: 0,
+      wholeCores: true,
+    });
+    expect(devices.map((one) => one.capacity?.["dra.cpu/cpu"])).to.deep.equal([
+      { value: "6", requestPolicy: { default: "2", validRange: { min: "2", step: "2" } } },
+    ]);
+    expect(problems.join(" ")).to.include("cpudevnuma001 is not offered: none of its cores is whole (CPUs 7,12-14)");
+    expect(candidates.get("cpudevnuma000")?.toString()).to.equal("1-3,8-11");
+    expect(cpuCapacity({ size: 2, step: 2 }).requestPolicy).to.deep.equal({ default: "2", validValues: ["2"] });
+  });
+
+  it("of one mode are known in every other, so that a claim keeps its device when the mode is changed", () => {
+    const { candidates } = plan();
+    expect(candidates.get("cpudevsocket001")?.toString()).to.equal("4-7,12-15");
+    expect(candidates.get("cpudevl3000")?.toString()).to.equal("0-3,8-11");
+    expect(candidates.get("cpudevmachine")?.toString()).to.equal("0-15");
+    expect(candidates.get("cpudev013")?.toString()).to.equal("13");
   });
 
   it("leave a list of CPUs out that is longer than an attribute may be", () => {

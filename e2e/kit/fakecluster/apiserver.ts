@@ -136,8 +136,9 @@ export class FakeApiServer {
       spec: {
         ...sent.spec,
         devices: sent.spec.devices.map((device) => {
-          const { allowMultipleAllocations: shared, ...rest } = device;
-          return shared === undefined || this.dropsSharedDevices ? rest : device;
+          // A server of 1.36 with default gates drops the mapping.
+          const { allowMultipleAllocations: shared, nodeAllocatableResourceMappings: _mapping, ...rest } = device;
+          return shared === undefined || this.dropsSharedDevices ? rest : { ...rest, allowMultipleAllocations: shared };
         }),
       },
     };
