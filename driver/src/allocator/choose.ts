@@ -14,12 +14,19 @@ export interface Choice {
 export function choose(layout: Layout, usable: CpuSet, wanted: number, policy: Policy): Choice | undefined {
   const stock = takeStock(layout, usable, policy);
   if (!possible(layout, stock, wanted, policy)) return undefined;
-  const question = { layout, stock, policy, weights: weigh(layout, policy, wanted), wanted };
+  const evening = policy.strategy === "distributed";
+  const ask = { layout, stock, policy, weights: weigh(layout, policy, wanted, evening), wanted };
   const top = largestFirst(stock.mostNuma);
   // With cores of several sizes under `whole`, and with `require`, the largest nodes together can be too few although they hold enough.
   for (let nodes = top.findIndex((sum) => sum >= wanted); nodes < top.length; nodes++) {
-    const answer: Answer | undefined = search({ ...question, allowed: allowedAmounts(top, nodes, wanted) });
-    if (answer !== undefined) return named(layout, stock, answer.shares, policy);
+    const allowed = allowedAmounts(top, nodes, wanted);
+    let answer: Answer | undefined = search({ ...ask, allowed, share: [1, wanted] });
+    if (answer === undefined) continue;
+    if (evening) {
+      const share = shareRange(answer.shares);
+      answer = search({ ...ask, weights: weigh(layout, policy, wanted, false), allowed, share }) ?? answer;
+    }
+    return named(layout, stock, answer.shares, policy);
   }
   return undefined;
 }
@@ -79,6 +86,13 @@ function allowedAmounts(top: readonly number[], nodes: number, wanted: number): 
     if (least <= most) allowed.fill(1, least, most + 1);
   }
   return allowed;
+}
+
+/** What the NUMA nodes give that give least and most. */
+function shareRange(shares: Shares): [number, number] {
+  const byNode = new Map<number, number>();
+  for (const { kind, amount } of shares) byNode.set(kind.numa, (byNode.get(kind.numa) ?? 0) + amount);
+  return [Math.min(...byNode.values()), Math.max(...byNode.values())];
 }
 
 /** Lowest cores and threads first; to spread, one thread of each core, then a second round. */

@@ -26,9 +26,12 @@ export type Part =
  * - `imbalance`: sum of the squares of what each NUMA node gives, least when the shares are even.
  * - `loose…`: free CPUs in the touched units (NUMA nodes, sockets, L3 domains, cores): least where the fit is tightest.
  *
+ * `distributed` is decided in two steps: the evenest shares (`evening`) tell the least and the largest share of a node; then, with every
+ * share between these two, the order above. So one thread more or less in a node never splits a core where the range stays the same.
+ *
  * Among equals the search takes what lies first, in the order of lowest CPU ids.
  */
-export function parts(policy: Policy): readonly Part[] {
+export function parts(policy: Policy, evening: boolean): readonly Part[] {
   const tight = ["looseNuma", "looseSocket"] as const;
   const first = policy.l3 === "any" ? [] : (["l3"] as const);
   const last = policy.l3 === "any" ? (["l3", "looseL3", "looseCore"] as const) : (["looseL3", "looseCore"] as const);
@@ -38,7 +41,8 @@ export function parts(policy: Policy): readonly Part[] {
     case "spread":
       return ["numa", "distance", "sockets", "sharing", "crowding", ...first, ...tight, ...last];
     case "distributed":
-      return ["numa", "imbalance", "distance", "split", "sockets", ...first, ...tight, ...last];
+      if (evening) return ["numa", "imbalance"];
+      return ["numa", "distance", "split", "imbalance", "sockets", ...first, ...tight, ...last];
   }
 }
 
@@ -57,7 +61,7 @@ const NONE: Weight = { word: 2, factor: 0 };
  * Packs the parts into three numbers, as many in each as 53 bits hold exactly. 159 bits are enough for 8,192 CPUs in 1,024 NUMA
  * nodes; beyond that the last tie-breaks would be rounded.
  */
-export function weigh(layout: Layout, policy: Policy, wanted: number): Weights {
+export function weigh(layout: Layout, policy: Policy, wanted: number, evening: boolean): Weights {
   const cpus = layout.coreOf.length;
   const nodes = Math.min(layout.numaNodes, wanted);
   const farthest = Math.max(0, ...layout.distance.map((row) => Math.max(...row)));
@@ -78,7 +82,7 @@ export function weigh(layout: Layout, policy: Policy, wanted: number): Weights {
   const words: Part[][] = [[], [], []];
   let word = 0;
   let room = 2 ** 53;
-  for (const part of parts(policy)) {
+  for (const part of parts(policy, evening)) {
     const radix = largest[part] + 1;
     if (room < radix * 2 && word < 2) {
       word++;

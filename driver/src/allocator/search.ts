@@ -15,6 +15,8 @@ export interface Question {
   readonly wanted: number;
   /** 1 for each amount that a group of whole NUMA nodes may give; others cannot be part of an answer with few nodes. */
   readonly allowed: Uint8Array;
+  /** Least and largest share of a NUMA node. */
+  readonly share: readonly [least: number, most: number];
 }
 
 export interface Answer {
@@ -73,7 +75,10 @@ function branchTable(question: Question, branch: Branch, root: boolean): Origin 
     touch(origin.table, weights.numa, 1);
     touch(origin.table, weights.looseNuma, stock.looseNuma[branch.numa] ?? 0);
     balance(origin.table, weights.imbalance);
-    for (let t = 1; t <= origin.table.most; t++) if (allowed[t] === 0) tables.high[origin.table.at + t] = Infinity;
+    const [least, most] = question.share;
+    for (let t = 1; t <= origin.table.most; t++) {
+      if (allowed[t] === 0 || t < least || t > most) tables.high[origin.table.at + t] = Infinity;
+    }
   }
   if (branch.socket >= 0) {
     touch(origin.table, weights.sockets, 1);

@@ -6,6 +6,8 @@ import type { Policy } from "./policy.ts";
 export interface CoreKind {
   readonly size: number;
   readonly free: number;
+  /** NUMA index. */
+  readonly numa: number;
   /** CPUs that all of them together can give. */
   readonly most: number;
   /** Indices into the layout's cores, by lowest CPU. */
@@ -45,7 +47,7 @@ export function takeStock(layout: Layout, free: CpuSet, policy: Policy): Stock {
   let most = 0;
   const kinds: CoreKind[][] = [];
   for (const cell of layout.cells) {
-    const alike: { size: number; free: number; most: number; cores: number[] }[] = [];
+    const alike: { size: number; free: number; numa: number; most: number; cores: number[] }[] = [];
     kinds.push(alike);
     for (const core of cell.cores) {
       const n = freeOf[core] ?? 0;
@@ -60,7 +62,7 @@ export function takeStock(layout: Layout, free: CpuSet, policy: Policy): Stock {
       mostL3[cell.l3] = (mostL3[cell.l3] ?? 0) + gives;
       most += gives;
       let kind = alike.find((other) => other.size === size && other.free === n);
-      if (kind === undefined) alike.push((kind = { size, free: n, most: 0, cores: [] }));
+      if (kind === undefined) alike.push((kind = { size, free: n, numa: cell.numa, most: 0, cores: [] }));
       kind.most += gives;
       kind.cores.push(core);
     }
