@@ -2,7 +2,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { Layout } from "./layout.ts";
 import { weigh } from "./objective.ts";
 import type { Policy } from "./policy.ts";
-import { type Answer, search, type Shares } from "./search.ts";
+import { search, type Shares } from "./search.ts";
 import { type CoreKind, type Stock, takeStock } from "./stock.ts";
 
 export interface Choice {
@@ -20,13 +20,12 @@ export function choose(layout: Layout, usable: CpuSet, wanted: number, policy: P
   // With cores of several sizes under `whole`, and with `require`, the largest nodes together can be too few although they hold enough.
   for (let nodes = top.findIndex((sum) => sum >= wanted); nodes < top.length; nodes++) {
     const allowed = allowedAmounts(top, nodes, wanted);
-    let answer: Answer | undefined = search({ ...ask, allowed, share: [1, wanted] });
+    const answer = search({ ...ask, allowed, share: [1, wanted] });
     if (answer === undefined) continue;
-    if (evening) {
-      const share = shareRange(answer.shares);
-      answer = search({ ...ask, weights: weigh(layout, policy, wanted, false), allowed, share }) ?? answer;
-    }
-    return named(layout, stock, answer.shares, policy);
+    if (!evening) return named(layout, stock, answer.shares, policy);
+    const share = shareRange(answer.shares);
+    const even = search({ ...ask, weights: weigh(layout, policy, wanted, false), allowed, share });
+    return named(layout, stock, (even ?? answer).shares, policy);
   }
   return undefined;
 }
@@ -95,20 +94,21 @@ function shareRange(shares: Shares): [number, number] {
   return [Math.min(...byNode.values()), Math.max(...byNode.values())];
 }
 
-/** Lowest cores and threads first; to spread, one thread of each core, then a second round. */
+/** Lowest cores and threads first; to spread, one thread of each core, and the rest on as few cores as take it, evenly. */
 function named(layout: Layout, stock: Stock, shares: Shares, policy: Policy): Choice {
   const cpus: number[] = [];
   const idle: number[] = [];
+  const byThread = policy.strategy === "spread" && policy.cores === "any";
   for (const { kind, amount } of shares) {
-    const count = kind.cores.length;
-    const rounds = Math.floor(amount / count);
+    const extra = byThread ? Math.max(0, amount - kind.cores.length) : 0;
+    const sharers = Math.ceil(extra / Math.max(1, kind.free - 1));
     let left = amount;
     for (const [at, core] of kind.cores.entries()) {
+      if (left === 0) break;
       const open = (layout.cores[core]?.cpus ?? []).filter((cpu) => stock.open[cpu] === 1);
-      let take = Math.min(left, open.length);
-      if (policy.cores === "isolated") take = Math.min(left, 1);
-      else if (policy.cores === "any" && policy.strategy === "spread") take = rounds + (at < amount % count ? 1 : 0);
-      if (take === 0) break;
+      const most = policy.cores === "isolated" ? 1 : open.length;
+      const more = at < sharers ? Math.floor(extra / sharers) + (at < extra % sharers ? 1 : 0) : 0;
+      const take = byThread ? 1 + more : Math.min(left, most);
       cpus.push(...open.slice(0, take));
       if (policy.cores === "isolated") idle.push(...open.slice(1));
       left -= take;

@@ -22,12 +22,12 @@ export type Part =
  * - `numa`, `sockets`, `l3`: units touched. CPUs without a known L3 count as one domain for each NUMA node and socket.
  * - `distance`: sum over pairs of touched NUMA nodes of their distance.
  * - `split`: cores of which some but not all online threads are taken.
- * - `sharing`: threads taken beyond the first of each core; `crowding`: pairs of taken threads that share a core.
+ * - `sharing`: taken threads that share their core with another one; `crowding`: pairs of taken threads that share a core.
  * - `imbalance`: sum of the squares of what each NUMA node gives, least when the shares are even.
  * - `loose…`: free CPUs in the touched units (NUMA nodes, sockets, L3 domains, cores): least where the fit is tightest.
  *
- * `distributed` is decided in two steps: the evenest shares (`evening`) tell the least and the largest share of a node; then, with every
- * share between these two, the order above. So one thread more or less in a node never splits a core where the range stays the same.
+ * `distributed` is decided in two steps: the evenest shares (`evening`) tell the least and the largest share of a NUMA node; then every
+ * share between these two is as good, so that a thread more or less in a node never splits a core.
  *
  * Among equals the search takes what lies first, in the order of lowest CPU ids.
  */

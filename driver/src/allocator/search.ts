@@ -108,35 +108,36 @@ function balance(table: Table, weight: Weight): void {
   for (let t = 1; t <= table.most; t++) word[table.at + t] = (word[table.at + t] ?? 0) + t * t * weight.factor;
 }
 
-/** Cores that are alike: filled one after the other; or, to spread, in rounds of one thread a core. */
+/** Cores that are alike: filled one after the other; or, to spread, one thread a core and then a second, third … where it must be. */
 function kindTable(question: Question, kind: CoreKind): Table {
   const { policy, weights, wanted } = question;
   const { size, free } = kind;
   const count = kind.cores.length;
-  const most = Math.min(kind.most, wanted);
+  const byThread = policy.strategy === "spread" && policy.cores === "any";
+  const each = policy.cores === "isolated" ? 1 : free;
+  const most = Math.min(count * each, wanted);
   const table = { at: tables.open(most + 1), most };
   const words = [tables.high, tables.middle, tables.low] as const;
-  const spread = policy.strategy === "spread";
-  const step = policy.cores === "whole" ? size : 1;
-  for (let t = 0; t <= most; t += step) {
+  const add = (at: number, weight: Weight, amount: number): void => {
+    const word = words[weight.word];
+    word[at] = (word[at] ?? 0) + weight.factor * amount;
+  };
+  for (let t = 0; t <= most; t += policy.cores === "whole" ? size : 1) {
     const at = table.at + t;
     for (const word of words) word[at] = 0;
-    const full = policy.cores === "isolated" ? 1 : free;
-    const touched = policy.cores !== "whole" && spread ? Math.min(t, count) : Math.ceil(t / full);
+    const touched = byThread ? Math.min(t, count) : Math.ceil(t / each);
     const split = policy.cores !== "any" ? 0 : free < size ? touched : t % size === 0 ? 0 : 1;
-    const round = touched === 0 ? 0 : Math.floor(t / touched);
-    const over = t - round * touched;
-    const crowding = (over * (round + 1) * round) / 2 + ((touched - over) * round * (round - 1)) / 2;
-    const add = (weight: Weight, amount: number): void => {
-      const word = words[weight.word];
-      word[at] = (word[at] ?? 0) + weight.factor * amount;
-    };
-    if (!spread) add(weights.split, split);
-    else {
-      add(weights.sharing, t - touched);
-      add(weights.crowding, crowding);
-    }
-    add(weights.looseCore, touched * free);
+    add(at, weights.split, split);
+    add(at, weights.looseCore, touched * free);
+    const extra = t - touched;
+    if (extra === 0) continue;
+    // The rest goes to as few cores as take it, evenly over these.
+    const sharers = byThread ? Math.ceil(extra / (each - 1)) : touched;
+    const sharing = byThread ? extra + sharers : t;
+    const round = Math.floor(sharing / sharers);
+    const over = sharing - round * sharers;
+    add(at, weights.sharing, sharing);
+    add(at, weights.crowding, (over * (round + 1) * round) / 2 + ((sharers - over) * round * (round - 1)) / 2);
   }
   return table;
 }
