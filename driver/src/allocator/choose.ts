@@ -1,8 +1,9 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { Layout } from "./layout.ts";
-import { weigh } from "./objective.ts";
 import type { Policy } from "./policy.ts";
-import { search, type Shares } from "./search.ts";
+import { decide } from "./decide.ts";
+import { overNodeSets } from "./nodesets.ts";
+import type { Shares } from "./search.ts";
 import { type CoreKind, type Stock, takeStock } from "./stock.ts";
 
 export interface Choice {
@@ -14,18 +15,14 @@ export interface Choice {
 export function choose(layout: Layout, usable: CpuSet, wanted: number, policy: Policy): Choice | undefined {
   const stock = takeStock(layout, usable, policy);
   if (!possible(layout, stock, wanted, policy)) return undefined;
-  const evening = policy.strategy === "distributed";
-  const ask = { layout, stock, policy, weights: weigh(layout, policy, wanted, evening), wanted };
   const top = largestFirst(stock.mostNuma);
   // With cores of several sizes under `whole`, and with `require`, the largest nodes together can be too few although they hold enough.
   for (let nodes = top.findIndex((sum) => sum >= wanted); nodes < top.length; nodes++) {
     const allowed = allowedAmounts(top, nodes, wanted);
-    const answer = search({ ...ask, allowed, share: [1, wanted] });
-    if (answer === undefined) continue;
-    if (!evening) return named(layout, stock, answer.shares, policy);
-    const share = shareRange(answer.shares);
-    const even = search({ ...ask, weights: weigh(layout, policy, wanted, false), allowed, share });
-    return named(layout, stock, (even ?? answer).shares, policy);
+    const ask = { layout, stock, policy, wanted, tree: layout.tree, allowed, distances: true };
+    // One node alone has no distance and nothing that it crosses counts twice in it.
+    const decided = layout.nested && (layout.flat || nodes === 1) ? decide(ask) : overNodeSets(ask, nodes);
+    if (decided !== undefined) return named(layout, stock, decided.shares, policy);
   }
   return undefined;
 }
@@ -85,13 +82,6 @@ function allowedAmounts(top: readonly number[], nodes: number, wanted: number): 
     if (least <= most) allowed.fill(1, least, most + 1);
   }
   return allowed;
-}
-
-/** What the NUMA nodes give that give least and most. */
-function shareRange(shares: Shares): [number, number] {
-  const byNode = new Map<number, number>();
-  for (const { kind, amount } of shares) byNode.set(kind.numa, (byNode.get(kind.numa) ?? 0) + amount);
-  return [Math.min(...byNode.values()), Math.max(...byNode.values())];
 }
 
 /** Lowest cores and threads first; to spread, one thread of each core, and the rest on as few cores as take it, evenly. */

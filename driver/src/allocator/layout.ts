@@ -43,8 +43,12 @@ export interface Layout {
   readonly l3Known: readonly boolean[];
   readonly distance: Distances;
   readonly tree: Branch;
-  /** False where no tree tells the distances, or where NUMA nodes, sockets and L3 domains cross: then {@link tree} alone is not exact. */
-  readonly exact: boolean;
+  /** NUMA nodes, sockets and L3 domains nest. */
+  readonly nested: boolean;
+  /** The distance of two NUMA nodes depends on the branch alone that joins them. */
+  readonly flat: boolean;
+  /** Sockets and L3 domains alone: exact inside a given set of NUMA nodes that cross them. */
+  readonly inside: Branch;
 }
 
 const layouts = new WeakMap<Machine, Layout>();
@@ -83,7 +87,7 @@ function computeLayout(machine: Machine): Layout {
   }
   const list = [...cells.values()];
   const distance = distances(machine, [...numas.keys()]);
-  const { tree, exact } = grow(list, distance);
+  const whole = grow(list, distance);
   return {
     cores,
     coreOf,
@@ -93,8 +97,8 @@ function computeLayout(machine: Machine): Layout {
     l3s: l3s.size,
     l3Known,
     distance,
-    tree,
-    exact,
+    ...whole,
+    inside: grow(list, distance, ["socket", "l3"]).tree,
   };
 }
 

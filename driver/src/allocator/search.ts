@@ -1,4 +1,4 @@
-import type { Branch, Layout } from "./layout.ts";
+import type { Branch } from "./layout.ts";
 import type { Weight, Weights } from "./objective.ts";
 import type { Policy } from "./policy.ts";
 import type { CoreKind, Stock } from "./stock.ts";
@@ -8,11 +8,13 @@ import { type Table, Tables } from "./tables.ts";
 export type Shares = readonly { readonly kind: CoreKind; readonly amount: number }[];
 
 export interface Question {
-  readonly layout: Layout;
   readonly stock: Stock;
   readonly policy: Policy;
   readonly weights: Weights;
   readonly wanted: number;
+  readonly tree: Branch;
+  /** False where the NUMA nodes are given: then their distances cost nothing here. */
+  readonly distances: boolean;
   /** 1 for each amount that a group of whole NUMA nodes may give; others cannot be part of an answer with few nodes. */
   readonly allowed: Uint8Array;
   /** Least and largest share of a NUMA node. */
@@ -42,7 +44,7 @@ const tables = new Tables();
  */
 export function search(question: Question): Answer | undefined {
   tables.clear();
-  const origin = branchTable(question, question.layout.tree, true);
+  const origin = branchTable(question, question.tree, true);
   const at = origin === undefined ? -1 : origin.table.at + question.wanted;
   if (origin === undefined || origin.table.most < question.wanted || tables.high[at] === Infinity) return undefined;
   const shares: { kind: CoreKind; amount: number }[] = [];
@@ -65,7 +67,7 @@ function branchTable(question: Question, branch: Branch, root: boolean): Origin 
     for (const [at, child] of branch.children.entries()) {
       const own = branchTable(question, child, root && branch.children.length === 1);
       if (own === undefined) continue;
-      const cross = branch.distance * weights.distance.factor;
+      const cross = (question.distances ? branch.distance : 0) * weights.distance.factor;
       const options = { single, cross, crossWord: weights.distance.word, numa: weights.numa.factor, rule };
       origin = origin === undefined ? own : join(origin, own, wanted, options, root && at === last ? wanted : 0);
     }

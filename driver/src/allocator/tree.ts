@@ -7,14 +7,18 @@ type Unit = { readonly level: Level | "near"; readonly index: number; readonly c
 /**
  * The machine as a tree. NUMA nodes, sockets and L3 domains usually nest, in whatever order: L3 in NUMA node in socket, or NUMA
  * node in L3 in socket, or socket in NUMA node. Groups of near nodes are branches of their own where they nest too, so that
- * distances depend on the branch alone. Where levels cross, the later one of (NUMA, socket, L3) is left to its cells, which then count
+ * distances depend on the branch alone (`flat`). Where levels cross (not `nested`), the later one of (NUMA, socket, L3) is left to its cells, which then count
  * a unit once per piece.
  */
-export function grow(cells: readonly Cell[], distance: Distances): { tree: Branch; exact: boolean } {
+export function grow(
+  cells: readonly Cell[],
+  distance: Distances,
+  levels: readonly Level[] = ["numa", "socket", "l3"],
+): { tree: Branch; nested: boolean; flat: boolean } {
   let units: Unit[] = [];
   let nested = true;
   const pieces: Level[] = [];
-  for (const level of ["numa", "socket", "l3"] as const) {
+  for (const level of levels) {
     const own = unitsOf(cells, level);
     if (own.every((unit) => units.every((other) => nests(unit, other)))) units.push(...own);
     else {
@@ -22,7 +26,7 @@ export function grow(cells: readonly Cell[], distance: Distances): { tree: Branc
       pieces.push(level);
     }
   }
-  for (const unit of nearGroups(cells, distance)) {
+  for (const unit of levels.includes("numa") ? nearGroups(cells, distance) : []) {
     if (units.every((other) => nests(unit, other))) units = [...units, unit];
   }
   let flat = true;
@@ -58,7 +62,7 @@ export function grow(cells: readonly Cell[], distance: Distances): { tree: Branc
     };
   };
   const tree = build(undefined, (1n << BigInt(cells.length)) - 1n, units);
-  return { tree, exact: nested && flat };
+  return { tree, nested, flat };
 }
 
 function leaf(cell: Cell, at: number, pieces: readonly Level[]): Branch {
