@@ -106,6 +106,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     pool: settings.nodeName,
     machine,
     candidates: plan.candidates,
+    offered: plan.devices.map((device) => device.name),
     defaults: settings.policy,
     reserved: settings.reservedCPUs,
     keepShared: plan.keepShared,

@@ -53,6 +53,9 @@ export function machineOf(
     sockets: [...by((row) => row[2])].map(([id, ids]) => ({ id, cpus: CpuSet.from(ids) })).sort(byId),
     l3s: [...l3s].map(([id, ids]) => ({ id, cpus: CpuSet.from(ids) })),
     smt: [...cores.values()].some((ids) => ids.length > 1),
+    dies: [],
+    clusters: [],
+    caches: [],
     unknowns: [],
   };
 }

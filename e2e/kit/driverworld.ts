@@ -54,6 +54,7 @@ export class DriverWorld {
       pool: "n",
       machine,
       candidates: new Map([["cpudevnuma000", CpuSet.parse("1-7")]]),
+      offered: ["cpudevnuma000"],
       defaults: DEFAULT_POLICY,
       reserved: CpuSet.empty,
       keepShared: CpuSet.of(0),

@@ -46,8 +46,10 @@ export interface Offer {
   readonly driver: string;
   readonly pool: string;
   readonly machine: Machine;
-  /** CPUs behind each device name. */
+  /** CPUs behind each device name of every mode: a claim keeps its device when the mode changes. */
   readonly candidates: ReadonlyMap<string, CpuSet>;
+  /** Names of the devices that are published now. */
+  readonly offered: readonly string[];
   /** Used where neither DeviceClass nor claim says anything. */
   readonly defaults: Policy;
   readonly reserved: CpuSet;
@@ -141,7 +143,7 @@ function refused(at: string, why: string): Refused {
 function unusable(result: AllocationResult, own: OwnResult, offer: Offer): string {
   if (own.pool !== offer.pool) return `device ${own.device} is of pool ${own.pool}; this node's pool is ${offer.pool}`;
   if (!offer.candidates.has(own.device)) {
-    const known = [...offer.candidates.keys()];
+    const known = offer.offered;
     const some = known.length > 8 ? `${known.slice(0, 8).join(", ")} and ${known.length - 8} more` : known.join(", ");
     return `this node offers no device ${own.device} (it offers ${some === "" ? "none" : some}); delete the pod, so that the scheduler allocates anew`;
   }

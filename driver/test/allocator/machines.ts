@@ -50,6 +50,9 @@ export function machineOfCores(
     sockets: by((row) => row.socket),
     l3s,
     smt: rows.some((row) => row.threads > 1),
+    dies: [],
+    clusters: [],
+    caches: [],
     unknowns: [],
   };
 }

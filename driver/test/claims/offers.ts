@@ -19,6 +19,7 @@ export function offerOf(more: Partial<Offer> = {}, online = "0-15"): Offer {
     pool: "n",
     machine: readMachine(SysfsOverlay.parse(twoSockets({ online }), undefined)),
     candidates: new Map([...grouped, ...single]),
+    offered: [...grouped.keys()],
     defaults: DEFAULT_POLICY,
     reserved: CpuSet.of(0),
     keepShared: CpuSet.of(8),
