@@ -21,6 +21,7 @@ const grouped = {
 };
 const individual = {
   candidates: new Map([...NUMA0.union(NUMA1)].map((cpu) => [`cpudev${String(cpu).padStart(3, "0")}`, CpuSet.of(cpu)])),
+  offered: [...NUMA0.union(NUMA1)].map((cpu) => `cpudev${String(cpu).padStart(3, "0")}`),
 };
 const says = (fields: object): AllocationConfig => ({
   source: "FromClaim",
