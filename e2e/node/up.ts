@@ -1,4 +1,4 @@
-import { claimTemplate, World } from "./world.ts";
+import { World } from "./world.ts";
 
 // A real node that stays up for a person, with driver and agent on it; everything goes when the shell ends.
 if (process.getuid?.() !== 0) {
@@ -8,10 +8,9 @@ if (process.getuid?.() !== 0) {
 const world = new World();
 try {
   await world.start();
-  await world.node.apply(claimTemplate("two", "2"));
   console.log(`
 A real Kubernetes node is up in ${world.node.dir}, with dracpu and dracpu-agent as host processes.
-This shell has kubectl. Templates: one, half, two, many. Try:
+This shell has kubectl. Claim templates: one, half, many, pair. Try:
 
   kubectl get resourceslices -o yaml
   kubectl create -f - <<'POD'
