@@ -39,7 +39,7 @@ describe("a real node, where the driver is killed", function () {
     await world.createPod({
       name: "claimed",
       template: "one",
-      grace: 10,
+      grace: 12,
       containers: [{ claims: [{ name: "cpus" }], command: STUBBORN }],
     });
     await world.createPod({ name: "shared" });
@@ -61,13 +61,14 @@ describe("a real node, where the driver is killed", function () {
     await masks(claimed, shared);
     const { pool } = await pair.state<{ pool: { held: string; shared: string } }>();
     expect(pool).to.deep.include({ held: "1", shared: "0" });
-    const unprepared = world.driverSays("end: unprepare");
-    await unprepared;
+    await until("it is unprepared", () => world.driverLog().some((line) => line.includes("end: unprepare")));
     expect(isThere(claimed.pid)).to.equal(false);
     await isBack(shared);
     expect(readdirSync(node.cdiDir)).to.deep.equal([]);
     node.startApiServer();
     await node.apiReady();
+    for (const name of ["kube-scheduler", "kube-controller-manager"]) await node.daemon(name).stop();
+    node.startControllers();
     await pair.ready();
     await world.remove("claimed");
   });

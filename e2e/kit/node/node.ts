@@ -97,16 +97,7 @@ export class RealNode {
     this.startApiServer();
     this.startContainerd();
     await Promise.all([this.apiReady(), this.containerdReady()]);
-    const component = (name: string, args: readonly string[]): void => {
-      this.#daemon(name, [binary("kube", name), "--leader-elect=false", "--bind-address=127.0.0.1", ...args]);
-    };
-    component("kube-controller-manager", [
-      `--kubeconfig=${join(this.dir, "kcm.kubeconfig")}`,
-      `--service-account-private-key-file=${join(this.dir, "pki", "sa.key")}`,
-      `--root-ca-file=${ca}`,
-      "--use-service-account-credentials=true",
-    ]);
-    component("kube-scheduler", [`--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`]);
+    this.startControllers();
     this.startKubelet();
     await until(
       "the node is Ready and has a default service account",
@@ -149,6 +140,21 @@ export class RealNode {
       "--kubelet-preferred-address-types=InternalIP",
       "--runtime-config=resource.k8s.io/v1=true",
     ]);
+  }
+
+  /** After the API server was away they come back by themselves, but may take half a minute: they back off. */
+  startControllers(): void {
+    const component = (name: string, ...args: readonly string[]): void => {
+      this.#daemon(name, [binary("kube", name), "--leader-elect=false", "--bind-address=127.0.0.1", ...args]);
+    };
+    component(
+      "kube-controller-manager",
+      `--kubeconfig=${join(this.dir, "kcm.kubeconfig")}`,
+      `--service-account-private-key-file=${join(this.dir, "pki", "sa.key")}`,
+      `--root-ca-file=${join(this.dir, "pki", "ca.crt")}`,
+      "--use-service-account-credentials=true",
+    );
+    component("kube-scheduler", `--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`);
   }
 
   startContainerd(): void {
