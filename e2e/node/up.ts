@@ -1,4 +1,7 @@
-import { claimTemplate, World } from "./world.ts";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pod } from "./objects.ts";
+import { World } from "./world.ts";
 
 // A real node that stays up for a person, with driver and agent on it; everything goes when the shell ends.
 if (process.getuid?.() !== 0) {
@@ -6,23 +9,22 @@ if (process.getuid?.() !== 0) {
   process.exit(1);
 }
 const world = new World();
+const { dir } = world.node;
+const { inspectSocket } = world.pair;
 try {
   await world.start();
-  await world.node.apply(claimTemplate("two", "2"));
+  writeFileSync(join(dir, "fast.json"), JSON.stringify(pod({ name: "fast", template: "one" }), undefined, 2));
   console.log(`
-A real Kubernetes node is up in ${world.node.dir}, with dracpu and dracpu-agent as host processes.
-This shell has kubectl. Templates: one, half, two, many. Try:
+A real Kubernetes node is up in ${dir}, with dracpu and dracpu-agent as host processes.
+This shell has kubectl. Claim templates: one, half, many, pair. Try:
 
   kubectl get resourceslices -o yaml
-  kubectl create -f - <<'POD'
-  {"apiVersion":"v1","kind":"Pod","metadata":{"name":"fast"},"spec":{"resourceClaims":[{"name":"cpus","resourceClaimTemplateName":"one"}],
-   "containers":[{"name":"c","image":"localhost/probe:1","imagePullPolicy":"Never","command":["/probe"],"resources":{"claims":[{"name":"cpus"}]}}]}}
-  POD
+  kubectl create -f ${dir}/fast.json
   kubectl get pods,resourceclaims
   kubectl exec fast -- grep Cpus_allowed_list /proc/self/status
-  $NODE $DRACPU state --inspect-socket ${world.pair.inspectSocket}
-  curl --unix-socket ${world.pair.inspectSocket} -H 'content-type: application/json' -d '{}' http://localhost/dracpu.agent.v1.Inspect/GetState
-  tail -f ${world.node.dir}/log/driver-*.log ${world.node.dir}/log/agent-*.log
+  $NODE $DRACPU state --inspect-socket ${inspectSocket}
+  curl --unix-socket ${inspectSocket} -H 'content-type: application/json' -d '{}' http://localhost/dracpu.agent.v1.Inspect/GetState
+  tail -f ${dir}/log/driver-*.log ${dir}/log/agent-*.log
 
 exit takes everything down.
 `);

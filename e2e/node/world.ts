@@ -1,44 +1,59 @@
-import { readFileSync, existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { IMAGE } from "../kit/image/image.ts";
+import { binary } from "../build/build.ts";
 import { RealNode } from "../kit/node/node.ts";
 import { Pair } from "../kit/node/pair.ts";
 import { until } from "../kit/node/processes.ts";
+import { allowedIn, containerProcesses, isThere, pidsIn } from "./kernel.ts";
+import { claimTemplate, DEVICE_CLASS, pod, type PodSpec } from "./objects.ts";
 
 export { until };
 
-/** What a container saw or sees: read by a process inside it, or from the kernel, never from what we believe. */
+/** What a container saw and sees: read by processes inside it and from its cgroup, never from what we believe. */
 export interface Seen {
   /** `Cpus_allowed_list` of a new process in the container. */
   readonly exec: string;
   /** The same of the container's first instruction, from its log. */
   readonly first: string;
+  /** `cpuset.cpus` of its cgroup. */
+  readonly cgroup: string;
 }
 
-interface ContainerSpec {
-  readonly name?: string;
-  readonly claims?: readonly { readonly name: string; readonly request?: string }[];
-  readonly env?: readonly { readonly name: string; readonly value: string }[];
-  readonly command?: readonly string[];
-  readonly limits?: Readonly<Record<string, string>>;
+/** Where a running container is, asked of the API server once. */
+export interface Place {
+  readonly podUid: string;
+  /** The runtime's. */
+  readonly id: string;
+  /** Its path below a controller's root. */
+  readonly cgroup: string;
+  /** Its first process, as the host counts. */
+  readonly pid: number;
 }
 
-interface PodSpec {
-  readonly name: string;
-  /** Claim from the template of that name; or a claim by name with `claimName`. */
-  readonly template?: string;
-  readonly claimName?: string;
-  readonly containers?: readonly ContainerSpec[];
-  readonly restartPolicy?: string;
+interface PodStatus {
+  readonly metadata: { readonly uid: string };
+  readonly status: {
+    readonly phase: string;
+    readonly qosClass: string;
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly containerID?: string;
+      readonly started?: boolean;
+      readonly restartCount: number;
+      readonly state: { readonly running?: { readonly startedAt: string } };
+    }[];
+  };
 }
 
-/** The suite's one node and pair, and the things that flows do with them. */
+/** The suite's one node and pair, and the things that tests do with them. */
 export class World {
   readonly node: RealNode;
   readonly pair: Pair;
+  isStopped = false;
+  #execs = 0;
 
-  constructor(syncFrequency = "10s") {
-    this.node = new RealNode({ syncFrequency });
+  constructor() {
+    this.node = new RealNode({ syncFrequency: "10s" });
     this.pair = new Pair(this.node);
   }
 
@@ -47,53 +62,20 @@ export class World {
     console.log(`    node Ready in ${(ms / 1000).toFixed(1)} s`);
     await this.pair.start();
     await this.node.apply(
-      {
-        apiVersion: "resource.k8s.io/v1",
-        kind: "DeviceClass",
-        metadata: { name: "dra.cpu" },
-        spec: { selectors: [{ cel: { expression: 'device.driver == "dra.cpu"' } }] },
-      },
+      DEVICE_CLASS,
       claimTemplate("one", "1"),
       claimTemplate("half", "500m"),
       claimTemplate("many", "64"),
+      claimTemplate("pair", "1", "1"),
     );
   }
 
   createPod(spec: PodSpec): Promise<void> {
-    const claim = spec.template ?? spec.claimName;
-    const claims =
-      claim === undefined
-        ? {}
-        : {
-            resourceClaims: [
-              {
-                name: "cpus",
-                ...(spec.template === undefined ? { resourceClaimName: claim } : { resourceClaimTemplateName: claim }),
-              },
-            ],
-          };
-    const containers = spec.containers ?? [claim === undefined ? {} : { claims: [{ name: "cpus" }] }];
-    return this.node.apply({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: spec.name },
-      spec: {
-        terminationGracePeriodSeconds: 1,
-        restartPolicy: spec.restartPolicy ?? "Always",
-        ...claims,
-        containers: containers.map((one, n) => ({
-          name: one.name ?? `c${n}`,
-          image: IMAGE,
-          imagePullPolicy: "Never",
-          command: one.command ?? ["/probe"],
-          ...(one.env === undefined ? {} : { env: one.env }),
-          resources: {
-            ...(one.claims === undefined ? {} : { claims: one.claims }),
-            ...(one.limits === undefined ? {} : { limits: one.limits }),
-          },
-        })),
-      },
-    });
+    return this.node.apply(pod(spec));
+  }
+
+  status(name: string): Promise<PodStatus> {
+    return this.node.json<PodStatus>("get", "pod", name);
   }
 
   async running(name: string, ms = 30_000): Promise<void> {
@@ -108,58 +90,107 @@ export class World {
     );
   }
 
-  async seen(pod: string, container = "c0"): Promise<Seen> {
-    const exec = await this.node.kubectl(
-      "exec",
-      pod,
-      "-c",
-      container,
-      "--",
-      "grep",
-      "Cpus_allowed_list",
-      "/proc/self/status",
-    );
-    const log = await this.node.kubectl("logs", pod, "-c", container);
-    return { exec: list(exec), first: list(log) };
+  async seen(name: string, container = "c0"): Promise<Seen> {
+    const [exec, log, place] = await Promise.all([
+      this.exec(name, container, "cat", "/proc/self/status"),
+      this.node.kubectl("logs", name, "-c", container),
+      this.place(name, container),
+    ]);
+    return { exec: allowedIn(exec), first: allowedIn(log), cgroup: this.cgroupFile(place, "cpuset", "cpuset.cpus") };
+  }
+
+  exec(name: string, container: string, ...argv: string[]): Promise<string> {
+    return this.node.kubectl("exec", name, "-c", container, "--", ...argv);
+  }
+
+  async place(name: string, container = "c0"): Promise<Place> {
+    const { metadata, status } = await this.status(name);
+    const qos = status.qosClass === "Guaranteed" ? "" : `/${status.qosClass.toLowerCase()}`;
+    const one = status.containerStatuses?.find((each) => each.name === container);
+    const id = one?.containerID?.replace("containerd://", "") ?? "";
+    const cgroup = `kubepods${qos}/pod${metadata.uid}/${id}`;
+    return { podUid: metadata.uid, id, cgroup, pid: pidsIn(join("/sys/fs/cgroup/cpuset", cgroup))[0] ?? 0 };
+  }
+
+  /** As `exec` and `cgroup` of {@link seen}, through the runtime alone: for when there is no API server. */
+  async seenByRuntime(place: Place): Promise<Pick<Seen, "exec" | "cgroup">> {
+    this.#execs += 1;
+    const status = await this.node.run(binary("containerd", "ctr"), [
+      ...["-a", this.node.criSocket, "-n", "k8s.io", "tasks", "exec", "--exec-id", `look-${this.#execs}`],
+      ...[place.id, "cat", "/proc/self/status"],
+    ]);
+    return { exec: allowedIn(status), cgroup: this.cgroupFile(place, "cpuset", "cpuset.cpus") };
   }
 
   /** The environment of the container's first process, which a shell would filter. */
-  async environment(pod: string, container = "c0"): Promise<string[]> {
-    const text = await this.node.kubectl("exec", pod, "-c", container, "--", "cat", "/proc/1/environ");
-    return text.split("\0");
+  async environment(name: string, container = "c0"): Promise<string[]> {
+    return (await this.exec(name, container, "cat", "/proc/1/environ")).split("\0");
   }
 
   /** A file of a controller of the container's cgroup. */
-  async cgroupFile(pod: string, controller: string, file: string): Promise<string> {
-    const found = await this.node.json<{
-      metadata: { uid: string };
-      status: { qosClass: string; containerStatuses: { containerID: string }[] };
-    }>("get", "pod", pod);
-    const qos = found.status.qosClass === "Guaranteed" ? "" : `/${found.status.qosClass.toLowerCase()}`;
-    const id = found.status.containerStatuses[0]?.containerID.replace("containerd://", "") ?? "";
-    return readFileSync(
-      join("/sys/fs/cgroup", controller, `kubepods${qos}/pod${found.metadata.uid}/${id}`, file),
-      "utf8",
-    ).trim();
+  cgroupFile(place: Place, controller: string, file: string): string {
+    return readFileSync(join("/sys/fs/cgroup", controller, place.cgroup, file), "utf8").trim();
   }
 
-  async firstPid(pod: string): Promise<number> {
-    return Number((await this.cgroupFile(pod, "cpuset", "cgroup.procs")).split("\n")[0]);
+  /** Kills the container's first process, and waits until it is gone. */
+  async killFirstProcess(name: string): Promise<void> {
+    const { pid } = await this.place(name);
+    process.kill(pid, "SIGKILL");
+    await until(`process ${pid} of pod ${name} is gone`, () => !isThere(pid), 5000, 5);
   }
 
-  /** Messages of a pod's Events. */
-  async events(pod: string): Promise<string[]> {
-    const found = await this.node.json<{ items: { involvedObject: { name: string }; message: string }[] }>(
-      "get",
-      "events",
-    );
-    return found.items.filter((one) => one.involvedObject.name === pod).map((one) => one.message);
+  /**
+   * That no container of the pod runs an instruction while `during` goes on: by the kernel's processes all the time, and at the end by
+   * the kubelet's word and by what first instructions wrote to the logs.
+   * @returns what `during` gave.
+   */
+  async nothingRuns<T>(name: string, during: () => Promise<T>): Promise<T> {
+    const { metadata } = await this.status(name);
+    const firsts = await this.#firstInstructions(name, metadata.uid);
+    const ran = new Set<string>();
+    const over = new AbortController();
+    const watch = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        for (const one of containerProcesses())
+          if (one.podUid === metadata.uid) ran.add(`${one.command} on ${one.allowed}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const watching = watch();
+    let answer: T;
+    try {
+      answer = await during();
+    } finally {
+      over.abort();
+      await watching;
+    }
+    const { status } = await this.status(name);
+    for (const one of status.containerStatuses ?? []) {
+      if (one.started !== false) ran.add(`status.started of ${one.name} is ${String(one.started)}`);
+      if (one.state.running !== undefined) ran.add(`${one.name} is running by its status`);
+    }
+    // A log goes with its container, so there may be fewer than before.
+    const now = await this.#firstInstructions(name, metadata.uid);
+    if (now > firsts) ran.add(`${now - firsts} first instructions wrote to the log`);
+    if (ran.size > 0) throw new Error(`pod ${name} ran while it should not: ${[...ran].join("; ")}`);
+    return answer;
   }
 
-  async event(pod: string, contains: string, ms = 60_000): Promise<string> {
+  /** How often a container of the pod wrote what its first instruction saw, in the logs that there are. */
+  async #firstInstructions(name: string, uid: string): Promise<number> {
+    const script = `cat /var/log/pods/default_${name}_${uid}/*/*.log 2>/dev/null | grep -c Cpus_allowed_list || true`;
+    return Number(await this.node.run("sh", ["-c", script]));
+  }
+
+  async event(name: string, contains: string, ms = 60_000): Promise<string> {
     return until(
-      `an Event of pod ${pod} that says ${JSON.stringify(contains)}`,
-      async () => (await this.events(pod)).find((text) => text.includes(contains)),
+      `an Event of pod ${name} that says ${JSON.stringify(contains)}`,
+      async () => {
+        const found = await this.node.json<{ items: { message: string }[] }>(
+          ...["get", "events", "--field-selector", `involvedObject.name=${name}`],
+        );
+        return found.items.map((one) => one.message).find((text) => text.includes(contains));
+      },
       ms,
       200,
     );
@@ -178,41 +209,36 @@ export class World {
     );
   }
 
-  /** Waits for a line of the driver's log after which nothing of the container was created yet. */
-  async driverSays(text: string): Promise<void> {
+  /** The uid of the only claim there is. */
+  async claimUid(): Promise<string> {
+    const { items } = await this.node.json<{ items: { metadata: { uid: string } }[] }>("get", "resourceclaims");
+    if (items.length !== 1) throw new Error(`there are ${items.length} claims where one was expected`);
+    return items[0]?.metadata.uid ?? "";
+  }
+
+  /** The driver's log lines so far, of the driver that runs now. */
+  driverLog(): string[] {
     const log = this.pair.driver?.log ?? "";
-    const from = existsSync(log) ? readFileSync(log, "utf8").length : 0;
-    await until(`the driver says ${text}`, () => readFileSync(log, "utf8").slice(from).includes(text), 30_000, 2);
+    return existsSync(log) ? readFileSync(log, "utf8").split("\n") : [];
+  }
+
+  /** Waits for a line of the driver's log that is written after this call. */
+  async driverSays(text: string, ms = 30_000): Promise<string> {
+    const from = Math.max(0, this.driverLog().length - 1);
+    return until(
+      `the driver says ${text}`,
+      () =>
+        this.driverLog()
+          .slice(from)
+          .find((line) => line.includes(text)),
+      ms,
+      2,
+    );
   }
 
   async stop(): Promise<void> {
+    if (this.isStopped) return;
+    this.isStopped = true;
     await this.node.stop();
   }
-}
-
-export function claimTemplate(name: string, cpus: string): object {
-  return {
-    apiVersion: "resource.k8s.io/v1",
-    kind: "ResourceClaimTemplate",
-    metadata: { name },
-    spec: { spec: claimSpec(cpus) },
-  };
-}
-
-export function claim(name: string, cpus: string): object {
-  return { apiVersion: "resource.k8s.io/v1", kind: "ResourceClaim", metadata: { name }, spec: claimSpec(cpus) };
-}
-
-function claimSpec(cpus: string): object {
-  return {
-    devices: {
-      requests: [
-        { name: "cpus", exactly: { deviceClassName: "dra.cpu", capacity: { requests: { "dra.cpu/cpu": cpus } } } },
-      ],
-    },
-  };
-}
-
-function list(text: string): string {
-  return /Cpus_allowed_list:\s*(\S+)/.exec(text)?.[1] ?? `nothing in ${JSON.stringify(text.slice(0, 100))}`;
 }

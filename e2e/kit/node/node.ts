@@ -1,5 +1,14 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { binary } from "../../build/build.ts";
@@ -24,7 +33,7 @@ process.on("exit", () => {
     rmSync(node.dir, { recursive: true, force: true });
   }
 });
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
+for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(130));
 
 /**
  * A real Kubernetes node in network and mount namespaces of its own: etcd, API server, controller manager, scheduler, containerd with NRI and CDI,
@@ -40,6 +49,8 @@ export class RealNode {
   readonly #options: NodeOptions;
   readonly #daemons = new Map<string, Daemon>();
   #holder = 0;
+  /** Its mount and network namespaces as the kernel names them, such as `mnt:[4026532301]`. */
+  namespaces: readonly string[] = [];
 
   constructor(options: NodeOptions = {}) {
     this.#options = options;
@@ -86,16 +97,7 @@ export class RealNode {
     this.startApiServer();
     this.startContainerd();
     await Promise.all([this.apiReady(), this.containerdReady()]);
-    const component = (name: string, args: readonly string[]): void => {
-      this.#daemon(name, [binary("kube", name), "--leader-elect=false", "--bind-address=127.0.0.1", ...args]);
-    };
-    component("kube-controller-manager", [
-      `--kubeconfig=${join(this.dir, "kcm.kubeconfig")}`,
-      `--service-account-private-key-file=${join(this.dir, "pki", "sa.key")}`,
-      `--root-ca-file=${ca}`,
-      "--use-service-account-credentials=true",
-    ]);
-    component("kube-scheduler", [`--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`]);
+    this.startControllers();
     this.startKubelet();
     await until(
       "the node is Ready and has a default service account",
@@ -140,6 +142,21 @@ export class RealNode {
     ]);
   }
 
+  /** After the API server was away they come back by themselves, but may take half a minute: they back off. */
+  startControllers(): void {
+    const component = (name: string, ...args: readonly string[]): void => {
+      this.#daemon(name, [binary("kube", name), "--leader-elect=false", "--bind-address=127.0.0.1", ...args]);
+    };
+    component(
+      "kube-controller-manager",
+      `--kubeconfig=${join(this.dir, "kcm.kubeconfig")}`,
+      `--service-account-private-key-file=${join(this.dir, "pki", "sa.key")}`,
+      `--root-ca-file=${join(this.dir, "pki", "ca.crt")}`,
+      "--use-service-account-credentials=true",
+    );
+    component("kube-scheduler", `--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`);
+  }
+
   startContainerd(): void {
     writeFileSync(
       join(this.dir, "containerd.toml"),
@@ -180,8 +197,8 @@ export class RealNode {
     );
   }
 
-  startKubelet(): void {
-    writeFileSync(join(this.dir, "kubelet.yaml"), kubeletConfig(this.dir, this.#options.syncFrequency ?? "10s"));
+  startKubelet(syncFrequency = this.#options.syncFrequency ?? "10s"): void {
+    writeFileSync(join(this.dir, "kubelet.yaml"), kubeletConfig(this.dir, syncFrequency));
     this.#daemon("kubelet", [
       binary("kube", "kubelet"),
       "--config",
@@ -217,7 +234,7 @@ export class RealNode {
       const child = execFile(
         "nsenter",
         [...this.#nsenter(), program, ...args],
-        { maxBuffer: 64 << 20, timeout: 120_000 },
+        { maxBuffer: 64 << 20, timeout: 120_000, env: this.#environment() },
         (cause, stdout, stderr) => {
           if (cause === null) resolve(stdout);
           else
@@ -254,7 +271,7 @@ export class RealNode {
     const child = spawn("nsenter", [...this.#nsenter(), "/bin/bash", "--norc"], {
       stdio: "inherit",
       env: {
-        ...process.env,
+        ...this.#environment(),
         ...environment,
         KUBECONFIG: this.kubeconfig,
         PATH: `${path.slice(0, path.lastIndexOf("/"))}:${process.env["PATH"] ?? ""}`,
@@ -323,13 +340,11 @@ export class RealNode {
   async #namespaces(): Promise<void> {
     const child = spawn("unshare", ["-m", "-n", "--propagation", "private", "sleep", "infinity"], { stdio: "ignore" });
     this.#holder = child.pid ?? 0;
-    const own = execFileSync("readlink", ["/proc/self/ns/net"], { encoding: "utf8" });
-    await until(
-      "the namespaces are there",
-      () => execFileSync("readlink", [`/proc/${this.#holder}/ns/net`], { encoding: "utf8" }) !== own,
-      5000,
-      10,
-    );
+    const own = readlinkSync("/proc/self/ns/net");
+    await until("the namespaces are there", () => readlinkSync(`/proc/${this.#holder}/ns/net`) !== own, 5000, 10);
+    this.namespaces = ["mnt", "net"].map((kind) => readlinkSync(`/proc/${this.#holder}/ns/${kind}`));
+    // Kubernetes and CNI have paths that cannot all be configured: pod logs, device plugins, pinned network namespaces.
+    for (const dir of ["/run", "/var/log", "/var/lib"]) await this.run("mount", ["-t", "tmpfs", "tmpfs", dir]);
     const ip = (...args: string[]): Promise<string> => this.run("ip", args);
     await ip("link", "set", "lo", "up");
     await ip("addr", "add", "10.96.0.1/32", "dev", "lo");
@@ -346,10 +361,15 @@ export class RealNode {
   #daemon(name: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Daemon {
     const daemon = startDaemon(name, ["nsenter", ...this.#nsenter(), ...argv], {
       logDir: join(this.dir, "log"),
-      env: { ...process.env, ...env },
+      env: { ...this.#environment(), ...env },
     });
     this.#daemons.set(name, daemon);
     return daemon;
+  }
+
+  /** kubectl keeps a cache in the home directory. */
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, HOME: this.dir };
   }
 
   #nsenter(): string[] {
