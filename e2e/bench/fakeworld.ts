@@ -30,7 +30,7 @@ export class FakeWorld {
       argv: [process.execPath, bundles.agent],
       nriSocket: this.runtime.path,
       cdiDir: join(this.dir, "cdi"),
-      lever: "runtime",
+      lever: "file",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
     });

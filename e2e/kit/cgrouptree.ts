@@ -1,8 +1,8 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Container } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 
-/** A directory that looks like cgroup v1's cpuset controller to whoever reads it; no kernel stands behind it, so nothing follows a write. */
+/** A directory that looks like cgroup v1's cpuset controller to whoever reads it: what is written is in effect, for no kernel stands behind it. */
 export class CgroupTree {
   readonly root: string;
   readonly #online: string;
@@ -22,7 +22,8 @@ export class CgroupTree {
     if (path !== "/" && dirname(path) !== "/") this.#make(dirname(path));
     const dir = join(this.root, "cpuset", path);
     mkdirSync(dir, { recursive: true });
-    for (const file of ["cpuset.cpus", "cpuset.effective_cpus"]) writeFileSync(join(dir, file), `${this.#online}\n`);
+    writeFileSync(join(dir, "cpuset.cpus"), `${this.#online}\n`);
+    if (!existsSync(join(dir, "cpuset.effective_cpus"))) symlinkSync("cpuset.cpus", join(dir, "cpuset.effective_cpus"));
     writeFileSync(join(dir, "cgroup.procs"), "1\n");
   }
 }

@@ -103,10 +103,14 @@ export class MaskMover {
     }
   }
 
-  /** Writes the wanted mask by the file lever where it is needed, and reads it back. Synchronous. */
-  settle(container: ContainerRecord, grow = true): Settled {
+  /**
+   * Writes the wanted mask by the file lever where it is needed, and reads it back. Synchronous.
+   * @param isFresh it was read in this turn of the loop, or nearly.
+   */
+  settle(container: ContainerRecord, grow = true, isFresh = false): Settled {
     try {
-      if (!this.look(container)) return "absent";
+      if (!isFresh && !this.look(container)) return "absent";
+      if (container.own === undefined) return "absent";
       const { wanted, cgroup } = container;
       if (wanted === undefined || cgroup === undefined) return "absent";
       if (this.#node.isTooWide(container) || (grow && this.#node.isTooNarrow(container))) {

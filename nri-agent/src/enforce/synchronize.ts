@@ -135,7 +135,7 @@ function repairAll(parts: EnforcerParts): void {
     const was = record.effective;
     const escaped = was !== undefined && node.isTooWide(record) && (record.role === "claim" || was.overlaps(held));
     if (escaped) parts.say.escaped(record, was, "it was created or changed while the agent was away");
-    if (mover.settle(record, record.role === "claim") === "wrong" && record.problem !== "")
+    if (mover.settle(record, record.role === "claim", true) === "wrong" && record.problem !== "")
       parts.say.problem(record.problem, record.ref);
     if (escaped && !node.isTooWide(record)) parts.say.repaired(record);
   }
