@@ -83,6 +83,26 @@ describe("the laws of allocation", function () {
     );
   });
 
+  it("is as good under other CPU numbers", () => {
+    fc.assert(
+      fc.property(machines(8), keeps, fc.integer({ min: 1, max: 12 }), policies, (sample, keep, wanted, policy) => {
+        const { machine, renumbered, other } = sample;
+        const free = some(sample, keep);
+        const there = CpuSet.from(free.toArray().map(other));
+        const answer = allocate(machine, free, wanted, policy);
+        const again = allocate(renumbered, there, wanted, policy);
+        expect(again.kind).to.equal(answer.kind);
+        if (answer.kind === "shortfall") return;
+        const a = weighed(machine, ofType(machine, free, policy), answer.cpus.toArray(), policy);
+        const cpus = (again as Allocated).cpus.toArray();
+        const b = weighed(renumbered, ofType(renumbered, there, policy), cpus, policy);
+        const length = promised(sample, policy);
+        expect(b.cost.slice(0, length), shown(sample, free, wanted, policy)).to.deep.equal(a.cost.slice(0, length));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
   it("is never worse with more CPUs free, before tightness", () => {
     fc.assert(
       fc.property(

@@ -75,6 +75,9 @@ export const SLITS: Readonly<Record<string, (a: number, b: number) => number>> =
 
 export interface Sample {
   readonly machine: Machine;
+  /** The same machine with the ids dealt out otherwise, and the id there of each of the machine's CPUs. */
+  readonly renumbered: Machine;
+  readonly other: (cpu: number) => number;
   readonly nesting: string;
   readonly slit: string;
 }
@@ -102,11 +105,11 @@ export function machines(maxCores = 5): fc.Arbitrary<Sample> {
       const threads = rows.reduce((sum, row) => sum + row.threads, 0);
       const ranked = keys.slice(0, threads).map((key, at) => [key, at] as const);
       const order = ranked.sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, at]) => at);
-      return {
-        machine: machineOfCores(rows, (t) => order.indexOf(t), SLITS[slit] as (a: number, b: number) => number),
-        nesting,
-        slit,
-      };
+      const redeal = (thread: number): number => threads - 1 - thread;
+      const other = (cpu: number): number => redeal(order[cpu] ?? 0);
+      const distance = SLITS[slit] as (a: number, b: number) => number;
+      const machine = machineOfCores(rows, (thread) => order.indexOf(thread), distance);
+      return { machine, renumbered: machineOfCores(rows, redeal, distance), other, nesting, slit };
     });
 }
 
