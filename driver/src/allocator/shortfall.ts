@@ -40,11 +40,13 @@ export function because(machine: Machine, free: CpuSet, wanted: number, policy: 
 
   const whole = CpuSet.union(fullyIn(machine, usable).map((core) => core.cpus));
   const broken = usable.minus(whole);
-  const split = broken.isEmpty ? "" : `; ${broken.size} more threads are free on split cores${at(broken)}`;
+  const split = broken.isEmpty
+    ? ""
+    : `; ${broken.size === 1 ? "1 more thread is free on a split core" : `${broken.size} more threads are free on split cores`}${at(broken)}`;
   if (policy.cores === "isolated") {
     const cores = fullyIn(machine, whole).length;
     if (cores < wanted)
-      return `${wanted} ${cpus} on cores of their own are wanted; ${cores} cores are free with all their threads${at(whole)}${split}${rest}`;
+      return `${wanted} ${cpus} on cores of their own are wanted; ${cores === 1 ? "1 core is free with all its threads" : `${cores} cores are free with all their threads`}${at(whole)}${split}${rest}`;
   }
   if (policy.cores === "whole") {
     if (whole.size < wanted)
