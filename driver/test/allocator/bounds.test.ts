@@ -1,3 +1,4 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { allocate, type Allocated, DEFAULT_POLICY } from "../../src/allocator/allocate.ts";
 import { NODE_SET_BOUNDS } from "../../src/allocator/nodesets.ts";
@@ -37,5 +38,25 @@ describe("sets of NUMA nodes", () => {
       expect(nodes(machine, answer)).to.have.length(10);
     }
     expect(performance.now() - start).to.be.below(2000);
+  });
+});
+
+describe("spread over cores of four threads", () => {
+  const rows = [0, 0].map(() => ({ socket: 0, numa: 0, l3: 0, threads: 4, type: "standard" as const }));
+  const machine = machineOfCores(
+    rows,
+    (thread) => thread,
+    () => 10,
+  );
+  it("shares out the threads that cannot be alone", () => {
+    const free = CpuSet.parse("0-6");
+    const answer = allocate(machine, free, 6, { ...DEFAULT_POLICY, strategy: "spread" }) as Allocated;
+    // 0-3,4-5 would have as many threads that share, but seven pairs of them instead of six.
+    expect(answer.cpus.toString()).to.equal("0-2,4-6");
+  });
+  it("leaves as many threads as possible alone", () => {
+    const free = CpuSet.parse("0-7");
+    const answer = allocate(machine, free, 4, { ...DEFAULT_POLICY, strategy: "spread" }) as Allocated;
+    expect(answer.cpus.toString()).to.equal("0-2,4");
   });
 });

@@ -61,6 +61,7 @@ export const NESTINGS: Readonly<Record<string, (place: number) => Place>> = {
   "L3 in NUMA node in socket": (p) => ({ socket: p >> 2, numa: p >> 1, l3: p }),
   "NUMA node in L3 in socket": (p) => ({ socket: p >> 2, numa: p, l3: p >> 1 }),
   "L3 in socket in NUMA node": (p) => ({ socket: p >> 1, numa: p >> 2, l3: p }),
+  "one socket": (p) => ({ socket: 0, numa: p >> 1, l3: p }),
   "no L3": (p) => ({ socket: p >> 2, numa: p >> 1, l3: -1 }),
   "an L3 in some NUMA nodes": (p) => ({ socket: p >> 2, numa: p >> 1, l3: p < 4 ? p >> 1 : -1 }),
   "NUMA nodes across sockets": (p) => ({ socket: p >> 2, numa: p & 3, l3: p >> 1 }),
@@ -70,6 +71,7 @@ export const NESTINGS: Readonly<Record<string, (place: number) => Place>> = {
 export const SLITS: Readonly<Record<string, (a: number, b: number) => number>> = {
   even: (a, b) => (a === b ? 10 : 20),
   "near in pairs": (a, b) => (a === b ? 10 : a >> 1 === b >> 1 ? 12 : 32),
+  "near crosswise": (a, b) => (a === b ? 10 : a % 2 === b % 2 ? 12 : 32),
   ring: (a, b) => 10 + 5 * Math.min((a - b + 8) % 8, (b - a + 8) % 8),
 };
 
