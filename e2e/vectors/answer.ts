@@ -6,8 +6,8 @@ import { type Case, policyOf } from "./cases.ts";
 export type Answer = { id: string; answer: string } | { id: string; refused: string } | { id: string; skipped: string };
 
 /**
- * full-pcpus-only refuses a number that is not a multiple of the threads of a core, and where cores are alike, one that does not fit on
- * cores; it is no promise of whole cores. Its threads per core are an average, rounded down.
+ * full-pcpus-only asks about the number alone: a multiple of the threads of a core (the average, rounded down). It is no promise of whole
+ * cores, so our best answer is given then, with as few split cores as can be.
  */
 function misaligned(machine: Machine, one: Case): string | undefined {
   const threads = Math.max(1, Math.floor(machine.cpus.length / machine.cores.length));

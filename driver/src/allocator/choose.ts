@@ -1,10 +1,11 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { Layout } from "./layout.ts";
 import type { Policy } from "./policy.ts";
-import { decide } from "./decide.ts";
+import { cheaper, decide, type Decided } from "./decide.ts";
 import { overNodeSets } from "./nodesets.ts";
 import type { Shares } from "./search.ts";
-import { type CoreKind, type Stock, takeStock } from "./stock.ts";
+import { type CoreKind, type Stock, takeStock, within } from "./stock.ts";
+import { countBySize, wholeSums } from "./wholecores.ts";
 
 export interface Choice {
   readonly cpus: CpuSet;
@@ -15,16 +16,36 @@ export interface Choice {
 export function choose(layout: Layout, usable: CpuSet, wanted: number, policy: Policy): Choice | undefined {
   const stock = takeStock(layout, usable, policy);
   if (!possible(layout, stock, wanted, policy)) return undefined;
+  const decided =
+    policy.l3 === "require" && !layout.nested
+      ? overDomains(layout, stock, wanted, policy)
+      : fewestNodes(layout, stock, wanted, policy);
+  return decided === undefined ? undefined : named(layout, stock, decided.shares, policy);
+}
+
+function fewestNodes(layout: Layout, stock: Stock, wanted: number, policy: Policy): Decided | undefined {
   const top = largestFirst(stock.mostNuma);
   // With cores of several sizes under `whole`, and with `require`, the largest nodes together can be too few although they hold enough.
-  for (let nodes = top.findIndex((sum) => sum >= wanted); nodes < top.length; nodes++) {
+  for (let nodes = top.findIndex((sum) => sum >= wanted); nodes > 0 && nodes < top.length; nodes++) {
     const allowed = allowedAmounts(top, nodes, wanted);
     const ask = { layout, stock, policy, wanted, tree: layout.tree, allowed, distances: true };
-    // One node alone has no distance and nothing that it crosses counts twice in it.
+    // One node alone has no distance; where levels cross it can still hold pieces of several sockets.
     const decided = layout.nested && (layout.flat || nodes === 1) ? decide(ask) : overNodeSets(ask, nodes);
-    if (decided !== undefined) return named(layout, stock, decided.shares, policy);
+    if (decided !== undefined) return decided;
   }
   return undefined;
+}
+
+/** Where L3 domains do not nest with NUMA nodes: each domain for itself. */
+function overDomains(layout: Layout, stock: Stock, wanted: number, policy: Policy): Decided | undefined {
+  const inDomain: Policy = { ...policy, l3: "prefer" };
+  let best: Decided | undefined;
+  for (let l3 = 0; l3 < layout.l3s; l3++) {
+    const inside = within(layout, stock, (cell) => cell.l3 === l3);
+    const decided = fewestNodes(layout, inside, wanted, inDomain);
+    if (decided !== undefined && (best === undefined || cheaper(decided.cost, best.cost))) best = decided;
+  }
+  return best;
 }
 
 /** Whether any set of the open CPUs meets the policy. */
@@ -39,28 +60,9 @@ function possible(layout: Layout, stock: Stock, wanted: number, policy: Policy):
 
 /** Whether whole cores of these kinds add up to the amount; other policies take any amount up to what is there. */
 function reaches(kinds: readonly CoreKind[], wanted: number, policy: Policy): boolean {
-  return policy.cores !== "whole" || wholeSums(kinds, wanted)[wanted] === 1;
-}
-
-/** 1 for each amount up to `limit` that whole cores add up to. */
-export function wholeSums(kinds: readonly CoreKind[], limit: number): Uint8Array {
-  const sums = new Uint8Array(limit + 1);
-  sums[0] = 1;
-  const counts = new Map<number, number>();
-  for (const kind of kinds) {
-    if (kind.free === kind.size) counts.set(kind.size, (counts.get(kind.size) ?? 0) + kind.cores.length);
-  }
-  for (const [size, count] of counts) {
-    // Cores of this size used so far, for the amounts that need one.
-    const used = new Int32Array(limit + 1);
-    for (let t = size; t <= limit; t++) {
-      const before = used[t - size] ?? 0;
-      if (sums[t] === 1 || sums[t - size] !== 1 || before >= count) continue;
-      sums[t] = 1;
-      used[t] = before + 1;
-    }
-  }
-  return sums;
+  if (policy.cores !== "whole") return true;
+  const sizes = kinds.flatMap((kind) => kind.cores.map(() => kind.size));
+  return wholeSums(countBySize(sizes), wanted)[wanted] === 1;
 }
 
 /** Entry n: what the n largest hold together. */

@@ -31,3 +31,9 @@ function shareRange(shares: Shares): [number, number] {
   for (const { kind, amount } of shares) byNode.set(kind.numa, (byNode.get(kind.numa) ?? 0) + amount);
   return [Math.min(...byNode.values()), Math.max(...byNode.values())];
 }
+
+/** Whether the first cost is less, part by part. */
+export function cheaper(a: readonly number[], b: readonly number[]): boolean {
+  for (const [at, value] of a.entries()) if (value !== b[at]) return value < (b[at] ?? 0);
+  return false;
+}

@@ -1,4 +1,5 @@
-import { type Ask, type Decided, decide } from "./decide.ts";
+import { type Ask, cheaper, type Decided, decide } from "./decide.ts";
+import { within } from "./stock.ts";
 
 /**
  * Bounds of the search over sets of NUMA nodes, needed only where no tree tells the distances (more than two sockets in a ring, say) or
@@ -17,28 +18,30 @@ export function overNodeSets(ask: Ask, count: number): Decided | undefined {
   const tree = layout.nested || even ? layout.tree : layout.inside;
   // Inside a given set of nodes every amount is possible, and branches do not hold whole nodes.
   const allowed = tree === layout.tree ? ask.allowed : new Uint8Array(ask.wanted + 1).fill(1);
-  const sets = nodeSets(ask, count).sort((a, b) => a.distance - b.distance || a.loose - b.loose);
-  let best: { cost: number[]; decided: Decided } | undefined;
+  const sets = nodeSets(ask, count).sort((a, b) => a.range - b.range || a.distance - b.distance || a.loose - b.loose);
+  let best: Decided | undefined;
   let searches = 0;
-  for (const { nodes, distance, loose } of sets) {
-    if (best !== undefined && !even && distance > (best.cost[1] ?? 0)) break;
+  for (const { nodes, range, distance, loose } of sets) {
+    if (best !== undefined && cheaper(best.cost, [count, range, distance])) break;
     if (searches++ === NODE_SET_BOUNDS.searches) break;
-    const kinds = stock.kinds.map((of, cell) => (nodes.includes(layout.cells[cell]?.numa ?? -1) ? of : []));
-    const decided = decide({ ...ask, tree, allowed, stock: { ...stock, kinds }, distances: false });
+    const held = within(layout, stock, (cell) => nodes.includes(cell.numa));
+    const decided = decide({ ...ask, tree, allowed, stock: held, distances: false });
     if (decided === undefined) continue;
-    const cost = [decided.range, distance, ...decided.cost, loose];
-    if (best === undefined || less(cost, best.cost)) best = { cost, decided };
+    const cost = [count, even ? decided.range : 0, distance, ...decided.cost, loose];
+    if (best === undefined || cheaper(cost, best.cost)) best = { ...decided, cost };
   }
-  return best?.decided;
+  return best;
 }
 
 interface NodeSet {
   readonly nodes: readonly number[];
+  /** Between the largest and the least share at best; 0 where the strategy does not ask. */
+  readonly range: number;
   readonly distance: number;
   readonly loose: number;
 }
 
-function nodeSets({ layout, stock, wanted }: Ask, count: number): NodeSet[] {
+function nodeSets({ layout, stock, wanted, policy }: Ask, count: number): NodeSet[] {
   const most = stock.mostNuma;
   const sets: NodeSet[] = [];
   const grow = (from: number, nodes: readonly number[], held: number): void => {
@@ -49,7 +52,14 @@ function nodeSets({ layout, stock, wanted }: Ask, count: number): NodeSet[] {
         (sum, a, at) => nodes.slice(at + 1).reduce((sum, b) => sum + (layout.distance[a]?.[b] ?? 0), sum),
         0,
       );
-      sets.push({ nodes, distance, loose: nodes.reduce((sum, node) => sum + (stock.looseNuma[node] ?? 0), 0) });
+      const range =
+        policy.strategy === "distributed"
+          ? evenRange(
+              nodes.map((node) => most[node] ?? 0),
+              wanted,
+            )
+          : 0;
+      sets.push({ nodes, range, distance, loose: nodes.reduce((sum, node) => sum + (stock.looseNuma[node] ?? 0), 0) });
       return;
     }
     const largest = most.subarray(from).toSorted().subarray(-left);
@@ -62,7 +72,14 @@ function nodeSets({ layout, stock, wanted }: Ask, count: number): NodeSet[] {
   return sets;
 }
 
-function less(a: readonly number[], b: readonly number[]): boolean {
-  for (const [at, value] of a.entries()) if (value !== b[at]) return value < (b[at] ?? 0);
-  return false;
+/** Shares filled evenly, each up to what its node holds: the range of the result, which no other shares undercut. */
+function evenRange(most: readonly number[], wanted: number): number {
+  const held = [...most].sort((a, b) => a - b);
+  let left = wanted;
+  for (const [at, n] of held.entries()) {
+    const share = left / (held.length - at);
+    if (n >= share) return Math.ceil(share) - Math.min(held[0] ?? 0, Math.floor(share));
+    left -= n;
+  }
+  return 0;
 }

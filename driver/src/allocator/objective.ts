@@ -1,7 +1,7 @@
 import type { Layout } from "./layout.ts";
 import type { Policy } from "./policy.ts";
 
-/** What an answer costs. Every part is a sum over what the answer touches; README: docs/allocation.md. */
+/** What an answer costs. Every part is a sum over what the answer touches; For people: docs/allocation.md. */
 export type Part =
   | "numa"
   | "distance"

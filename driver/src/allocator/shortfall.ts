@@ -1,6 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { Machine } from "../topology/machine.ts";
+import type { Core, Machine } from "../topology/machine.ts";
 import type { Policy } from "./policy.ts";
+import { countBySize, wholeSums } from "./wholecores.ts";
 
 /** `NUMA node 0: 0-3, NUMA node 1: 8` */
 export function whereFree(machine: Machine, free: CpuSet): string {
@@ -37,21 +38,23 @@ export function because(machine: Machine, free: CpuSet, wanted: number, policy: 
   const rest = other.isEmpty ? "" : `; ${other.size} more are free on other cores${at(other)}`;
   if (usable.size < wanted) return `${wanted} ${cpus} are wanted and ${are(usable.size)}${at(usable)}${rest}`;
 
-  const whole = CpuSet.union(machine.cores.map((core) => core.cpus).filter((core) => core.isSubsetOf(usable)));
+  const whole = CpuSet.union(fullyIn(machine, usable).map((core) => core.cpus));
   const broken = usable.minus(whole);
-  const split = broken.isEmpty ? "" : `; ${broken.size} more threads are free on split cores${at(broken)}`;
+  const split = broken.isEmpty
+    ? ""
+    : `; ${broken.size === 1 ? "1 more thread is free on a split core" : `${broken.size} more threads are free on split cores`}${at(broken)}`;
   if (policy.cores === "isolated") {
-    const cores = machine.cores.filter((core) => !core.cpus.isEmpty && core.cpus.isSubsetOf(whole)).length;
+    const cores = fullyIn(machine, whole).length;
     if (cores < wanted)
-      return `${wanted} ${cpus} on cores of their own are wanted; ${cores} cores are free with all their threads${at(whole)}${split}${rest}`;
+      return `${wanted} ${cpus} on cores of their own are wanted; ${cores === 1 ? "1 core is free with all its threads" : `${cores} cores are free with all their threads`}${at(whole)}${split}${rest}`;
   }
   if (policy.cores === "whole") {
     if (whole.size < wanted)
       return `${wanted} ${cpus} on whole cores are wanted; free whole cores give ${whole.size}${at(whole)}${split}${rest}`;
-    const sums = coreSums(machine, whole);
-    if (!sums.has(wanted)) {
-      const below = Math.max(...[...sums].filter((n) => n < wanted));
-      const above = Math.min(...[...sums].filter((n) => n > wanted));
+    const sums = wholeSums(countBySize(fullyIn(machine, whole).map((core) => core.cpus.size)), whole.size);
+    if (sums[wanted] !== 1) {
+      const below = sums.lastIndexOf(1, wanted);
+      const above = sums.indexOf(1, wanted);
       return `${wanted} ${cpus} on whole cores are wanted; whole cores add up to ${below} or ${above} here${at(whole)}`;
     }
   }
@@ -59,16 +62,10 @@ export function because(machine: Machine, free: CpuSet, wanted: number, policy: 
   if (domains.length === 0)
     return `${wanted} ${cpus} in one L3 domain are wanted; the kernel tells of no L3 cache here`;
   const largest = domains.reduce((best, domain) => (domain.size > best.size ? domain : best), CpuSet.empty);
-  const gives =
-    policy.cores === "isolated" ? machine.cores.filter((core) => core.cpus.isSubsetOf(largest)).length : largest.size;
+  const gives = policy.cores === "isolated" ? fullyIn(machine, largest).length : largest.size;
   return `${wanted} ${cpus} in one L3 domain are wanted; the fullest gives ${gives} (${largest.toString()}); ${usable.size} are free${at(usable)}`;
 }
 
-function coreSums(machine: Machine, whole: CpuSet): Set<number> {
-  const sums = new Set([0]);
-  for (const core of machine.cores) {
-    if (!core.cpus.isSubsetOf(whole)) continue;
-    for (const sum of [...sums]) sums.add(sum + core.cpus.size);
-  }
-  return sums;
+function fullyIn(machine: Machine, cpus: CpuSet): Core[] {
+  return machine.cores.filter((core) => !core.cpus.isEmpty && core.cpus.isSubsetOf(cpus));
 }

@@ -1,5 +1,5 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { Layout } from "./layout.ts";
+import type { Cell, Layout } from "./layout.ts";
 import type { Policy } from "./policy.ts";
 
 /** Cores of a cell that are alike: `size` online threads, `free` of them free. */
@@ -68,4 +68,12 @@ export function takeStock(layout: Layout, free: CpuSet, policy: Policy): Stock {
     }
   }
   return { open, kinds, looseNuma, looseSocket, looseL3, mostNuma, mostL3, most };
+}
+
+/** The stock without the other cells. What a tight fit leaves over is still counted in the whole stock. */
+export function within(layout: Layout, stock: Stock, holds: (cell: Cell) => boolean): Stock {
+  const kinds = stock.kinds.map((of, cell) => (layout.cells.slice(cell, cell + 1).some(holds) ? of : []));
+  const mostNuma = new Int32Array(layout.numaNodes);
+  for (const kind of kinds.flat()) mostNuma[kind.numa] = (mostNuma[kind.numa] ?? 0) + kind.most;
+  return { ...stock, kinds, mostNuma };
 }

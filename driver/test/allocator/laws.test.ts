@@ -6,7 +6,7 @@ import { ofType } from "../../src/allocator/shortfall.ts";
 import { best, compare, legal, weighed } from "./exhaustive.ts";
 import { machines, policies, type Sample } from "./machines.ts";
 
-const RUNS = Number(process.env["ALLOCATOR_RUNS"] ?? 300);
+const RUNS = Number(process.env["ALLOCATOR_RUNS"] ?? 2000);
 
 const some = (sample: Sample, keep: readonly boolean[]): CpuSet =>
   CpuSet.from(sample.machine.online.toArray().filter((_, at) => keep[at] !== false));
@@ -83,6 +83,26 @@ describe("the laws of allocation", function () {
     );
   });
 
+  it("is as good under other CPU numbers", () => {
+    fc.assert(
+      fc.property(machines(8), keeps, fc.integer({ min: 1, max: 12 }), policies, (sample, keep, wanted, policy) => {
+        const { machine, renumbered, other } = sample;
+        const free = some(sample, keep);
+        const there = CpuSet.from(free.toArray().map(other));
+        const answer = allocate(machine, free, wanted, policy);
+        const again = allocate(renumbered, there, wanted, policy);
+        expect(again.kind).to.equal(answer.kind);
+        if (answer.kind === "shortfall") return;
+        const a = weighed(machine, ofType(machine, free, policy), answer.cpus.toArray(), policy);
+        const cpus = (again as Allocated).cpus.toArray();
+        const b = weighed(renumbered, ofType(renumbered, there, policy), cpus, policy);
+        const length = promised(sample, policy);
+        expect(b.cost.slice(0, length), shown(sample, free, wanted, policy)).to.deep.equal(a.cost.slice(0, length));
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
   it("is never worse with more CPUs free, before tightness", () => {
     fc.assert(
       fc.property(
@@ -110,6 +130,29 @@ describe("the laws of allocation", function () {
           expect(compare(cost(after as Allocated), cost(before)), shown(sample, more, wanted, policy)).to.be.at.most(0);
         },
       ),
+      { numRuns: RUNS },
+    );
+  });
+
+  it("shares out no less evenly, over no more nodes, with more CPUs free", () => {
+    fc.assert(
+      fc.property(machines(8), keeps, keeps, fc.integer({ min: 1, max: 12 }), (sample, a, b, wanted) => {
+        const { machine } = sample;
+        const policy: Policy = { strategy: "distributed", cores: "any", l3: "prefer", coreType: "any" };
+        const more = some(sample, a);
+        const less = some(
+          sample,
+          a.map((keep, at) => keep && b[at] === true),
+        );
+        const before = allocate(machine, less, wanted, policy);
+        const after = allocate(machine, more, wanted, policy);
+        if (before.kind === "shortfall") return;
+        const [first, second] = [before, after as Allocated].map(({ cpus }) => {
+          const { numa, shares } = weighed(machine, more, cpus.toArray(), policy);
+          return [numa, shares[1] - shares[0]];
+        });
+        expect(compare(second ?? [], first ?? []), shown(sample, more, wanted, policy)).to.be.at.most(0);
+      }),
       { numRuns: RUNS },
     );
   });

@@ -64,6 +64,7 @@ export const NESTINGS: Readonly<Record<string, (place: number) => Place>> = {
   "L3 in NUMA node in socket": (p) => ({ socket: p >> 2, numa: p >> 1, l3: p }),
   "NUMA node in L3 in socket": (p) => ({ socket: p >> 2, numa: p, l3: p >> 1 }),
   "L3 in socket in NUMA node": (p) => ({ socket: p >> 1, numa: p >> 2, l3: p }),
+  "one socket": (p) => ({ socket: 0, numa: p >> 1, l3: p }),
   "no L3": (p) => ({ socket: p >> 2, numa: p >> 1, l3: -1 }),
   "an L3 in some NUMA nodes": (p) => ({ socket: p >> 2, numa: p >> 1, l3: p < 4 ? p >> 1 : -1 }),
   "NUMA nodes across sockets": (p) => ({ socket: p >> 2, numa: p & 3, l3: p >> 1 }),
@@ -73,11 +74,15 @@ export const NESTINGS: Readonly<Record<string, (place: number) => Place>> = {
 export const SLITS: Readonly<Record<string, (a: number, b: number) => number>> = {
   even: (a, b) => (a === b ? 10 : 20),
   "near in pairs": (a, b) => (a === b ? 10 : a >> 1 === b >> 1 ? 12 : 32),
+  "near crosswise": (a, b) => (a === b ? 10 : a % 2 === b % 2 ? 12 : 32),
   ring: (a, b) => 10 + 5 * Math.min((a - b + 8) % 8, (b - a + 8) % 8),
 };
 
 export interface Sample {
   readonly machine: Machine;
+  /** The same machine with the ids dealt out otherwise, and the id there of each of the machine's CPUs. */
+  readonly renumbered: Machine;
+  readonly other: (cpu: number) => number;
   readonly nesting: string;
   readonly slit: string;
 }
@@ -105,11 +110,11 @@ export function machines(maxCores = 5): fc.Arbitrary<Sample> {
       const threads = rows.reduce((sum, row) => sum + row.threads, 0);
       const ranked = keys.slice(0, threads).map((key, at) => [key, at] as const);
       const order = ranked.sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, at]) => at);
-      return {
-        machine: machineOfCores(rows, (t) => order.indexOf(t), SLITS[slit] as (a: number, b: number) => number),
-        nesting,
-        slit,
-      };
+      const redeal = (thread: number): number => threads - 1 - thread;
+      const other = (cpu: number): number => redeal(order[cpu] ?? 0);
+      const distance = SLITS[slit] as (a: number, b: number) => number;
+      const machine = machineOfCores(rows, (thread) => order.indexOf(thread), distance);
+      return { machine, renumbered: machineOfCores(rows, redeal, distance), other, nesting, slit };
     });
 }
 
