@@ -25,12 +25,13 @@ export class FakeWorld {
 
   constructor(bundles: { readonly driver: string; readonly agent: string }) {
     this.#bundles = bundles;
+    this.runtime.onUpdate = (update) => this.cgroups.set(update.containerId, update.linux?.resources?.cpu?.cpus ?? "");
     this.agent = new AgentProcess({
       dir: this.dir,
       argv: [process.execPath, bundles.agent],
       nriSocket: this.runtime.path,
       cdiDir: join(this.dir, "cdi"),
-      lever: "file",
+      lever: "runtime",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
     });

@@ -99,7 +99,8 @@ async function hooks(figures: Figures, world: FakeWorld, shared: number): Promis
   );
   world.cgroups.add(containers);
   const synchronizing: number[] = [];
-  for (let n = 0; n < 10; n++) {
+  // A few only: an agent that lost its session backs off for seconds before it connects again.
+  for (let n = 0; n < 4; n++) {
     const again = runtime.plugin();
     runtime.drop();
     await again;

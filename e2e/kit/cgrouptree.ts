@@ -6,6 +6,7 @@ import type { Container } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 export class CgroupTree {
   readonly root: string;
   readonly #online: string;
+  readonly #paths = new Map<string, string>();
 
   constructor(root: string, online: string) {
     this.root = root;
@@ -15,7 +16,17 @@ export class CgroupTree {
 
   /** Cgroups of these containers, with a process each. */
   add(containers: readonly Container[]): void {
-    for (const container of containers) this.#make(container.linux?.cgroupsPath ?? "/");
+    for (const { id, linux } of containers) {
+      const path = linux?.cgroupsPath ?? "/";
+      this.#paths.set(id, path);
+      this.#make(path);
+    }
+  }
+
+  /** Gives a container's cgroup a mask; one that was not added has none. */
+  set(containerId: string, cpus: string): void {
+    const path = this.#paths.get(containerId);
+    if (path !== undefined) writeFileSync(join(this.root, "cpuset", path, "cpuset.cpus"), `${cpus}\n`);
   }
 
   #make(path: string): void {

@@ -58,6 +58,8 @@ export class FakeRuntime {
   #onPlugin: (() => void) | undefined;
   /** Masks that UpdateContainers asked for, in order. */
   readonly updates: ContainerUpdate[] = [];
+  /** Called for each of them. */
+  onUpdate: (update: ContainerUpdate) => void = () => {};
   events = 0;
   connections = 0;
 
@@ -210,7 +212,9 @@ export class FakeRuntime {
       fromBinary(RegisterPluginRequestSchema, request.payload);
       setImmediate(() => void this.#configure());
     } else if (request.method === "UpdateContainers") {
-      this.updates.push(...fromBinary(UpdateContainersRequestSchema, request.payload).update);
+      const { update } = fromBinary(UpdateContainersRequestSchema, request.payload);
+      this.updates.push(...update);
+      for (const one of update) this.onUpdate(one);
       payload = toBinary(UpdateContainersResponseSchema, create(UpdateContainersResponseSchema));
     }
     this.#message(2, stream, 2, toBinary(ResponseSchema, create(ResponseSchema, { payload })));
