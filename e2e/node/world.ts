@@ -148,22 +148,25 @@ export class World {
     const { metadata } = await this.status(name);
     const firsts = await this.#firstInstructions(name, metadata.uid);
     const ran = new Set<string>();
+    const refuse = (): never => {
+      throw new Error(`pod ${name} ran while it should not: ${[...ran].join("; ")}`);
+    };
     const over = new AbortController();
     const watch = async (): Promise<void> => {
       while (!over.signal.aborted) {
         for (const one of containerProcesses())
           if (one.podUid === metadata.uid) ran.add(`${one.command} on ${one.allowed}`);
+        if (ran.size > 0) refuse();
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     };
-    const watching = watch();
-    let answer: T;
+    const going = during();
     try {
-      answer = await during();
+      await Promise.race([going, watch()]);
     } finally {
       over.abort();
-      await watching;
     }
+    const answer = await going;
     const { status } = await this.status(name);
     for (const one of status.containerStatuses ?? []) {
       if (one.started !== false) ran.add(`status.started of ${one.name} is ${String(one.started)}`);
@@ -172,7 +175,7 @@ export class World {
     // A log goes with its container, so there may be fewer than before.
     const now = await this.#firstInstructions(name, metadata.uid);
     if (now > firsts) ran.add(`${now - firsts} first instructions wrote to the log`);
-    if (ran.size > 0) throw new Error(`pod ${name} ran while it should not: ${[...ran].join("; ")}`);
+    if (ran.size > 0) refuse();
     return answer;
   }
 

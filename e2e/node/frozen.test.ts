@@ -9,6 +9,7 @@ describe("a real node, and a force-deleted pod whose container will not die", fu
   this.timeout(240_000);
   const { node, pair } = world;
 
+  // The kubelet unprepares a force-deleted pod when its loop that looks for such claims comes round, once a minute.
   it("gives its CPUs to nobody, unprepared or not, until no process of it lives", async () => {
     await world.createPod({ name: "zombie", template: "one" });
     await world.createPod({ name: "other" });
