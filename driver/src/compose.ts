@@ -25,43 +25,23 @@ import { cpusOf, Ledger } from "./ledger/ledger.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
 import { Preparer } from "./prepare/preparer.ts";
 import { PerKey, Shortage } from "./prepare/queue.ts";
-import {
-  adopt,
-  collectGone,
-  finishPreparing,
-  keepCdiFiles,
-  refreshConsumers,
-  type RecoveryParts,
-} from "./prepare/recovery.ts";
+import { adoptHeld, nameBare } from "./prepare/adoption.ts";
+import { Rebuilding } from "./prepare/rebuilding.ts";
+import { collectGone, finishPreparing, keepCdiFiles, type RecoveryParts } from "./prepare/recovery.ts";
+import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { tidingsOf } from "./report/agentevents.ts";
+import { claimNamed, Reporter } from "./report/reporter.ts";
+import { tellUnknownRequests } from "./report/requests.ts";
 import { devicesFor } from "./slices/kept.ts";
 import { readPcieRoots } from "./slices/pcieroots.ts";
 import { planDevices } from "./slices/plan.ts";
-import { OverlayFault, SysfsOverlay } from "./sysfs/overlay.ts";
-import { SysfsDirectory } from "./sysfs/tree.ts";
-import { readMachine, type SysfsTree } from "./topology/read.ts";
+import { sysfsOf } from "./sysfs/source.ts";
+import { readMachine } from "./topology/read.ts";
 
-/**
- * The machine that the settings name: this one, a copy of another's sysfs, with a text overlay or without.
- *
- * @param alone the overlay is the whole machine.
- * @throws OverlayFault
- */
-export function sysfsOf(settings: Pick<DriverSettings, "sysfsRoot" | "sysfsOverlay">, alone = false): SysfsTree {
-  const base = alone ? undefined : new SysfsDirectory(settings.sysfsRoot);
-  return settings.sysfsOverlay === ""
-    ? new SysfsDirectory(settings.sysfsRoot)
-    : SysfsOverlay.parse(overlayAt(settings.sysfsOverlay), base);
-}
-
-function overlayAt(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new OverlayFault(`Cannot read the sysfs overlay ${path}: ${(cause as Error).message}`, { cause });
-  }
-}
+const STILL_IN_USE =
+  "The claim is released, and containers of it still live: its CPUs go to nobody until they are gone";
 
 /**
  * Puts the driver together and starts it: lock, topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
@@ -116,9 +96,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const file = new CheckpointFile(settings.stateDir);
   const cdi = new CdiDirectory(settings.cdiDir);
   let epoch = 0n;
-  // Until everything that remembers claims was asked, none is prepared: its CPUs could be somebody's.
-  let rebuilding = "";
-  const writes = new LatestWrite(() => file.save({ bootId, epoch, entries: ledger.entries() }));
+  const writes = new LatestWrite(() =>
+    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete }),
+  );
   const checkpoint = { save: () => writes.save() };
 
   const loaded = await file.load();
@@ -127,20 +107,24 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     ({ epoch } = memory);
     for (const entry of memory.entries) ledger.put(entry);
     log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
-  } else {
-    const remembered = await cdi.remembered();
-    const adopted = adopt(ledger, remembered.allocations, log, "CDI files");
-    if (loaded.kind === "damaged") {
-      log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
-        file: loaded.aside,
-        cause: loaded.why,
-        claims: adopted,
-      });
-    }
-    if (loaded.kind === "damaged" || adopted > 0) {
-      rebuilding = "the checkpoint was lost, and the NRI agent has not been asked yet which claims it knows";
-    }
+  } else if (loaded.kind === "damaged") {
+    log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
+      file: loaded.aside,
+      cause: loaded.why,
+    });
   }
+  const rebuilding: Rebuilding = new Rebuilding({
+    ledger,
+    cdi,
+    log,
+    complete: loaded.kind === "memory" && loaded.memory.complete,
+    onComplete: () => {
+      checkpoint
+        .save()
+        .catch((cause: unknown) => log.error("the checkpoint cannot be written", { cause: (cause as Error).message }));
+    },
+  });
+  await rebuilding.readFiles();
 
   const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
   const metrics = new DriverMetrics(VERSION, {
@@ -164,25 +148,51 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       },
     },
     onEvent: (event) => onAgentEvent(event),
-    onAgentMemory: (allocations) => {
-      if (rebuilding === "") return;
-      adopt(ledger, known(allocations, log), log, "the NRI agent");
-      rebuilding = "";
+    onAgentMemory: (allocations) => rebuilding.agentRemembers(() => known(allocations, log)),
+    adoptHeld: (allocation) => {
+      for (const held of known([allocation], log)) adoptHeld(recovery, held);
     },
   });
+  const reporter = new Reporter({
+    api,
+    driver: DRIVER_NAME,
+    nodeName: settings.nodeName,
+    log,
+    now: () => Date.now(),
+    onDropped: () => metrics.eventDropped(),
+  });
+  let blind = false;
   const shortage = new Shortage();
-  const releaser = new Releaser({ ledger, checkpoint, cdi, link, shortage, log });
-  const recovery: RecoveryParts = { ledger, checkpoint, cdi, link, releaser, reader: api, log, random: Math.random };
+  const perClaim = new PerKey();
+  const releaser = new Releaser({
+    ledger,
+    checkpoint,
+    cdi,
+    link,
+    shortage,
+    log,
+    onWaits: ({ claim }) => {
+      if (claim.name !== "") reporter.tell(claimNamed(claim), "ClaimStillInUse", STILL_IN_USE, signal);
+    },
+  });
+  const recovery: RecoveryParts = {
+    ledger,
+    checkpoint,
+    cdi,
+    link,
+    releaser,
+    perClaim,
+    reader: api,
+    log,
+    driver: DRIVER_NAME,
+    random: Math.random,
+  };
+  const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
+    const tidings = tidingsOf(event, settings.nodeName, Date.now());
+    if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal);
     if (event.reason !== "RESERVATION_UNKNOWN") return;
-    for (const claim of event.claims) {
-      refreshConsumers(recovery, claim.uid, signal).catch((cause: unknown) =>
-        log.warn("a claim's reservation could not be read again", {
-          claimUID: claim.uid,
-          cause: (cause as Error).message,
-        }),
-      );
-    }
+    for (const claim of event.claims) reservations.readAgain(claim.uid, signal);
   };
   const preparer = new Preparer({
     reader: api,
@@ -192,13 +202,23 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     link,
     releaser,
     shortage,
-    perClaim: new PerKey(),
+    perClaim,
     offer: () => offer,
-    notReady: () => (signal.aborted ? "the driver is stopping" : rebuilding),
+    notReady: () => rebuilding.why(),
     log,
     newOperationId: () => randomUUID().slice(0, 8),
     onPrepared: (result, seconds, cpus) => metrics.prepared(result, seconds, cpus),
     onUnprepared: (result) => metrics.unprepared(result),
+    onServed: (claim) => {
+      tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
+        // Said once; each Prepare would say it again.
+        const why = (cause as Error).message;
+        if (!blind)
+          log.warn("the pods of claims cannot be looked at; nobody is told of misspelt requests", { cause: why });
+        blind = true;
+      });
+    },
+    onReleaseFailed: (claim, why) => reporter.tell(claimNamed(claim), "UnprepareFailed", why, signal),
     now: () => performance.now(),
   });
   const publisher = new Publisher({
@@ -221,23 +241,16 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     onContact: () => publisher.contact(signal),
   });
   const problems = (): string[] => {
-    const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding];
+    const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding.why()];
     if (plan.devices.length === 0) found.push(...plan.problems.slice(-1));
-    if (!link.state().connected) found.push(`no connection to the NRI agent: ${link.state().why}`);
+    if (!link.state().connected) found.push(link.state().why);
     return found.filter((one) => one !== "");
   };
 
   for (const entry of ledger.entries())
     if (!cpusOf(entry).isSubsetOf(machine.online))
       log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
-  releaser.start(signal);
-  program.supervise(link.run(signal));
-  await kubelet.start();
-  program.onStop(() => kubelet.stop());
-  program.supervise(publisher.run(signal));
-  program.supervise(keepCdiFiles(recovery, signal));
-  program.supervise(finishPreparing(recovery, signal));
-  program.supervise(collectGone(recovery, signal));
+  // Before the kubelet is told of this driver: a port that is in use ends the process here.
   if (settings.bindAddress !== "") {
     program.onStop(
       await servePages(settings.bindAddress, {
@@ -251,6 +264,15 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       }),
     );
   }
+  releaser.start(signal);
+  program.supervise(link.run(signal));
+  await kubelet.start();
+  program.onStop(() => kubelet.stop());
+  program.supervise(publisher.run(signal));
+  program.supervise(keepCdiFiles(recovery, signal));
+  program.supervise(finishPreparing(recovery, signal));
+  program.supervise(rebuilding.keepReading(signal).then(() => nameBare(recovery, signal)));
+  program.supervise(collectGone(recovery, signal));
   log.info("serving", {
     node: settings.nodeName,
     devices: plan.devices.length,

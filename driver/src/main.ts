@@ -9,10 +9,11 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { printState } from "./cli/state.ts";
 import { printTopology, TOPOLOGY_OUTPUTS, type TopologyOutput } from "./cli/topology.ts";
-import { sysfsOf, startDriver } from "./compose.ts";
+import { startDriver } from "./compose.ts";
 import { DRIVER_SETTINGS, driverSettings } from "./config/settings.ts";
 import { OverlayFault } from "./sysfs/overlay.ts";
 import { TopologyFault } from "./topology/read.ts";
+import { sysfsOf } from "./sysfs/source.ts";
 
 type Argv = Readonly<Record<string, unknown>>;
 

@@ -167,6 +167,20 @@ describe("the driver's process", function () {
     api.fault = undefined;
   });
 
+  it("writes an Event for a container that names a request its claim lacks", async () => {
+    const ref = claimed("odd", 1);
+    const resources = { claims: [{ name: "c", request: "cpu" }] };
+    api.pods.set("pod-odd", {
+      metadata: { name: "pod-odd", namespace: "default", uid: "pod-odd" },
+      spec: { resourceClaims: [{ name: "c", resourceClaimName: "odd" }], containers: [{ name: "main", resources }] },
+    });
+    expect((await kubelet.prepare(ref)).error).to.equal("");
+    await until("the Event is there", () => api.events.length > 0, 5000, 20);
+    expect(api.events[0]).to.deep.include({ reason: "RequestUnknown", type: "Warning" });
+    expect(api.events[0]?.involvedObject).to.include({ kind: "Pod", name: "pod-odd", uid: "pod-odd" });
+    expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
   it("unprepares without an API server", async () => {
     const ref = claimed("known", 1);
     expect((await kubelet.prepare(ref)).error).to.equal("");

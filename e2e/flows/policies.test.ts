@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { allocationFromCdi, cdiFileName } from "@dracpu/driver/cdi/spec.ts";
+import { cdiFileName, readCdi } from "@dracpu/driver/cdi/spec.ts";
 import type { AllocationConfig } from "@dracpu/driver/claims/resourceclaim.ts";
 import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { expect } from "chai";
@@ -62,6 +63,10 @@ for (const force of ["file", "kernel"] as const) {
     const on = (name: string, device: string, cpus: string, ...config: AllocationConfig[]): void =>
       world.allocate(name, [{ device, consumedCapacity: { "dra.cpu/cpu": cpus } }], config);
     const spec = (uid: string): string => readFileSync(join(world.dir, "cdi", cdiFileName(uid)), "utf8");
+    const remembered = (uid: string): AllocationRecord | undefined => {
+      const reading = readCdi(uid, spec(uid));
+      return reading.kind === "ours" ? reading.allocation : undefined;
+    };
 
     it("keeps one thread a core running and its sibling idle, in every record and every mask", async () => {
       const other = await starts(world.agent, "other", "shared");
@@ -72,7 +77,7 @@ for (const force of ["file", "kernel"] as const) {
       const entry = loaded.kind === "memory" ? loaded.memory.entries[0] : undefined;
       expect([entry?.shares[0]?.cpus.toString(), entry?.idle.toString()]).to.deep.equal(["4-5", "12-13"]);
       expect(spec(A)).to.include(`"DRA_CPUSET_${A}=4-5"`);
-      expect(allocationFromCdi(spec(A))?.idle.toString()).to.equal("12-13");
+      expect(remembered(A)?.idle.toString()).to.equal("12-13");
       expect(world.held()).to.equal("4-5,12-13");
       // The kernel takes 4-5 when the container starts; no kernel lever takes idle CPUs.
       const shared = force === "kernel" ? "0-11,14-15" : "0-3,6-11,14-15";
@@ -112,7 +117,7 @@ for (const force of ["file", "kernel"] as const) {
       expect(answer).to.equal("prepared");
       const loaded = await world.file.load();
       expect(loaded.kind === "memory" && loaded.memory.entries[0]?.isolated).to.equal(true);
-      expect(allocationFromCdi(spec(A))?.isolated).to.equal(true);
+      expect(remembered(A)?.isolated).to.equal(true);
       expect(await starts(world.agent, "pu", "main", cdi(A))).to.equal("4,12");
       expect(world.agent.cgroup.partitions.get("/kubepods/pu/main")).to.equal("isolated");
     });

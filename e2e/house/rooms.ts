@@ -22,6 +22,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
     ledger: "pure",
     prepare: "use-case",
     publish: "use-case",
+    report: "use-case",
     sysfs: "edge",
     disk: "edge",
     apiserver: "edge",

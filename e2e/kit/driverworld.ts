@@ -10,13 +10,16 @@ import { CdiDirectory } from "@dracpu/driver/disk/cdidirectory.ts";
 import { CheckpointFile } from "@dracpu/driver/disk/checkpointfile.ts";
 import { Ledger } from "@dracpu/driver/ledger/ledger.ts";
 import { AgentLink } from "@dracpu/driver/prepare/agentlink.ts";
-import type { PrepareOutcome, UnprepareOutcome } from "@dracpu/driver/prepare/ports.ts";
+import { adoptHeld } from "@dracpu/driver/prepare/adoption.ts";
+import type { ClaimReader, PrepareOutcome, UnprepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { Preparer } from "@dracpu/driver/prepare/preparer.ts";
 import { PerKey, Shortage } from "@dracpu/driver/prepare/queue.ts";
+import type { RecoveryParts } from "@dracpu/driver/prepare/recovery.ts";
 import { Releaser } from "@dracpu/driver/prepare/releaser.ts";
 import { SysfsOverlay } from "@dracpu/driver/sysfs/tree.ts";
 import { readMachine } from "@dracpu/driver/topology/read.ts";
 import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
+import { allocationFromWire } from "@dracpu/shared-proto/contract/wire.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { TestAgent } from "./enforcer.ts";
@@ -40,6 +43,10 @@ export class DriverWorld {
   readonly file = new CheckpointFile(this.dir);
   readonly stop = new AbortController();
   readonly preparer: Preparer;
+  readonly recovery: RecoveryParts;
+  /** Names of claims that the API server was asked for. */
+  readonly reads: string[] = [];
+  readFails: Error | undefined;
   offer: Offer;
   agent = new TestAgent();
   saveFails = "";
@@ -63,7 +70,7 @@ export class DriverWorld {
     const checkpoint = {
       save: () =>
         this.saveFails === ""
-          ? this.file.save({ bootId: "b", epoch: this.#epoch, entries: this.ledger.entries() })
+          ? this.file.save({ bootId: "b", epoch: this.#epoch, entries: this.ledger.entries(), complete: true })
           : Promise.reject(new Error(this.saveFails)),
     };
     const link = new AgentLink({
@@ -87,26 +94,49 @@ export class DriverWorld {
       },
       onEvent: () => {},
       onAgentMemory: () => {},
+      adoptHeld: (held) => adoptHeld(this.recovery, allocationFromWire(held)),
     });
     const shortage = new Shortage();
     const releaser = new Releaser({ ledger: this.ledger, checkpoint, cdi: this.cdi, link, shortage, log: silent });
     releaser.start(this.stop.signal);
+    const perClaim = new PerKey();
+    const reader: ClaimReader = {
+      get: (_namespace, name) => {
+        this.reads.push(name);
+        return this.readFails === undefined ? Promise.resolve(this.claims.get(name)) : Promise.reject(this.readFails);
+      },
+      find: (uids) => Promise.resolve([...this.claims.values()].filter(({ metadata }) => uids.has(metadata.uid))),
+    };
+    this.recovery = {
+      ledger: this.ledger,
+      checkpoint,
+      cdi: this.cdi,
+      link,
+      releaser,
+      perClaim,
+      reader,
+      log: silent,
+      driver: "dra.cpu",
+      random: () => 0,
+    };
     let operation = 0;
     this.preparer = new Preparer({
-      reader: { get: (_namespace, name) => Promise.resolve(this.claims.get(name)) },
+      reader,
       ledger: this.ledger,
       checkpoint,
       cdi: this.cdi,
       link,
       releaser,
       shortage,
-      perClaim: new PerKey(),
+      perClaim,
       offer: () => this.offer,
       notReady: () => "",
       log: silent,
       newOperationId: () => String((operation += 1)),
       onPrepared: () => {},
       onUnprepared: () => {},
+      onReleaseFailed: () => {},
+      onServed: () => {},
       now: () => performance.now(),
     });
   }

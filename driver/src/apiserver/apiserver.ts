@@ -2,22 +2,23 @@ import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { ClaimReader, PrepareLog } from "../prepare/ports.ts";
 import type { SliceApi, SliceEvent, StoredSlice } from "../publish/ports.ts";
+import type { EventApi, KubernetesEvent } from "../report/ports.ts";
+import type { PodClaims } from "../report/requests.ts";
 import type { ResourceSlice } from "../slices/device.ts";
-import { ApiFault, ApiHttp, type ApiRequest } from "./http.ts";
+import { ApiFault, type ApiRequest } from "./fault.ts";
+import type { ApiHttp } from "./http.ts";
+import { claimOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
 
 const RESOURCE = "/apis/resource.k8s.io/v1";
 const FIELD_MANAGER = "dra.cpu";
 const CALL_MS = 10_000;
+/** Longest pause that a server's Retry-After is granted. */
+const RETRY_AFTER_MAX_MS = 30_000;
 /** The server ends a watch after this long; then it is opened again where it ended. */
 const WATCH_SECONDS = 290;
 
-interface List {
-  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
-  readonly items: readonly StoredSlice[] | null;
-}
-
-/** What the driver asks of the API server: claims by GET, its own node, its own slices. */
-export class ApiServer implements ClaimReader, SliceApi {
+/** What the driver asks of the API server: claims by GET, its own node, its own slices, and Events to write. */
+export class ApiServer implements ClaimReader, SliceApi, EventApi {
   readonly #http: ApiHttp;
   readonly #log: PrepareLog;
 
@@ -31,10 +32,11 @@ export class ApiServer implements ClaimReader, SliceApi {
     const backoff = new Backoff(100, 2000);
     for (;;) {
       try {
-        return await this.#http.json<ResourceClaim>(this.#bounded({ method: "GET", path, signal }));
+        const request = this.#bounded({ method: "GET", path, signal });
+        return claimOf(request, await this.#http.json<unknown>(request));
       } catch (cause) {
         if (!(cause instanceof ApiFault)) throw cause;
-        if (cause.code === 404) return undefined;
+        if (cause.isGone("resourceclaims", name)) return undefined;
         if (!cause.isTransient || signal.aborted) throw cause;
         await pause(Math.max(backoff.nextMs(), Math.min(cause.retryAfterMs, 5000)), signal);
         if (signal.aborted) throw cause;
@@ -42,23 +44,29 @@ export class ApiServer implements ClaimReader, SliceApi {
     }
   }
 
-  async nodeUid(name: string, signal: AbortSignal): Promise<string> {
-    const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
-    const node = await this.#http.json<{ metadata: { uid: string } }>(this.#bounded({ method: "GET", path, signal }));
-    return node.metadata.uid;
+  async find(uids: ReadonlySet<string>, signal: AbortSignal): Promise<ResourceClaim[]> {
+    const found: ResourceClaim[] = [];
+    await this.#pages("resourceclaims", {}, signal, claimOf, (claim) => {
+      if (uids.has(claim.metadata.uid)) found.push(claim);
+    });
+    return found;
   }
 
-  apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice> {
-    return this.#http.json<StoredSlice>(
-      this.#bounded({
-        method: "PATCH",
-        path: `${RESOURCE}/resourceslices/${encodeURIComponent(slice.metadata.name)}`,
-        query: { fieldManager: FIELD_MANAGER, force: "true", ...(dryRun ? { dryRun: "All" } : {}) },
-        body: slice,
-        contentType: "application/apply-patch+yaml",
-        signal,
-      }),
-    );
+  async nodeUid(name: string, signal: AbortSignal): Promise<string> {
+    const request = this.#bounded({ method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}`, signal });
+    return objectOf(request, await this.#http.json<unknown>(request)).uid;
+  }
+
+  async apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice> {
+    const request = this.#bounded({
+      method: "PATCH",
+      path: `${RESOURCE}/resourceslices/${encodeURIComponent(slice.metadata.name)}`,
+      query: { fieldManager: FIELD_MANAGER, force: "true", ...(dryRun ? { dryRun: "All" } : {}) },
+      body: slice,
+      contentType: "application/apply-patch+yaml",
+      signal,
+    });
+    return sliceOf(request, await this.#http.json<unknown>(request));
   }
 
   async remove(slice: StoredSlice, signal: AbortSignal): Promise<void> {
@@ -73,13 +81,30 @@ export class ApiServer implements ClaimReader, SliceApi {
         }),
       );
     } catch (cause) {
-      if (!(cause instanceof ApiFault) || cause.code !== 404) throw cause;
+      if (!(cause instanceof ApiFault) || !cause.isGone("resourceslices", name)) throw cause;
     }
+  }
+
+  async write(event: KubernetesEvent, signal: AbortSignal): Promise<void> {
+    const path = `/api/v1/namespaces/${encodeURIComponent(event.metadata.namespace)}/events`;
+    await this.#http.json<unknown>(this.#bounded({ method: "POST", path, body: event, signal }));
+  }
+
+  async pod(namespace: string, name: string, signal: AbortSignal): Promise<PodClaims> {
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+    const request = this.#bounded({ method: "GET", path, signal });
+    const body = await this.#http.json<unknown>(request);
+    objectOf(request, body);
+    return body as PodClaims;
+  }
+
+  async list(driver: string, nodeName: string, signal: AbortSignal): Promise<StoredSlice[]> {
+    return (await this.#list(selector(driver, nodeName), signal)).slices;
   }
 
   /** List, then watch, for ever. Our own loop: client-node's informer stops at the first error that is not 410. */
   async *watch(driver: string, nodeName: string, signal: AbortSignal): AsyncGenerator<SliceEvent> {
-    const fieldSelector = `spec.driver=${driver},spec.nodeName=${nodeName}`;
+    const fieldSelector = selector(driver, nodeName);
     const backoff = new Backoff(200, 10_000);
     let said = "";
     let version = "";
@@ -91,40 +116,50 @@ export class ApiServer implements ClaimReader, SliceApi {
           yield { kind: "list", slices: listed.slices };
         }
         for await (const event of this.#watchFrom(fieldSelector, version, signal)) {
-          version = event.object.metadata.resourceVersion;
-          if (event.type === "DELETED") yield { kind: "deleted", slice: event.object };
-          else if (event.type !== "BOOKMARK") yield { kind: "changed", slice: event.object };
+          version = event.version;
+          if (event.change !== undefined) yield event.change;
           backoff.reset();
           said = "";
         }
       } catch (cause) {
         if (signal.aborted) return;
         if (!(cause instanceof ApiFault)) throw cause;
-        if (cause.code === 410) version = "";
-        else if (cause.message !== said) {
+        // What cannot be understood may be the state itself: it is read anew.
+        if (cause.code === 410 || cause.reason === "BadBody") version = "";
+        if (cause.code !== 410 && cause.message !== said) {
           said = cause.message;
           this.#log.warn("the watch of this node's ResourceSlices broke; trying again", { cause: said });
         }
-        await pause(Math.max(backoff.nextMs(), cause.retryAfterMs), signal);
+        await pause(Math.max(backoff.nextMs(), Math.min(cause.retryAfterMs, RETRY_AFTER_MAX_MS)), signal);
       }
     }
   }
 
   async #list(fieldSelector: string, signal: AbortSignal): Promise<{ version: string; slices: StoredSlice[] }> {
     const slices: StoredSlice[] = [];
+    const version = await this.#pages("resourceslices", { fieldSelector }, signal, sliceOf, (one) => slices.push(one));
+    return { version, slices };
+  }
+
+  async #pages<T>(
+    resource: string,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    read: (request: ApiRequest, item: unknown) => T,
+    each: (item: T) => void,
+  ): Promise<string> {
     let next = "";
     for (;;) {
-      const page = await this.#http.json<List>(
-        this.#bounded({
-          method: "GET",
-          path: `${RESOURCE}/resourceslices`,
-          query: { fieldSelector, limit: "100", ...(next === "" ? {} : { continue: next }) },
-          signal,
-        }),
-      );
-      slices.push(...(page.items ?? []));
-      next = page.metadata.continue ?? "";
-      if (next === "") return { version: page.metadata.resourceVersion, slices };
+      const request = this.#bounded({
+        method: "GET",
+        path: `${RESOURCE}/${resource}`,
+        query: { ...query, limit: "100", ...(next === "" ? {} : { continue: next }) },
+        signal,
+      });
+      const page = pageOf(request, await this.#http.json<unknown>(request), read);
+      for (const item of page.items) each(item);
+      next = page.next;
+      if (next === "") return page.version;
     }
   }
 
@@ -132,7 +167,7 @@ export class ApiServer implements ClaimReader, SliceApi {
     fieldSelector: string,
     resourceVersion: string,
     signal: AbortSignal,
-  ): AsyncGenerator<{ type: string; object: StoredSlice }> {
+  ): AsyncGenerator<{ version: string; change: SliceEvent | undefined }> {
     const request: ApiRequest = {
       method: "GET",
       path: `${RESOURCE}/resourceslices`,
@@ -147,19 +182,27 @@ export class ApiServer implements ClaimReader, SliceApi {
       signal: AbortSignal.any([signal, AbortSignal.timeout((WATCH_SECONDS + 30) * 1000)]),
     };
     for await (const line of this.#http.lines(request)) {
-      const event = line as { type: string; object: StoredSlice & { code?: number; message?: string } };
-      if (event.type === "ERROR") {
-        throw new ApiFault(
-          event.object.code ?? 0,
-          "Watch",
-          `the watch ended: ${event.object.message ?? "no reason given"}`,
-        );
+      const { type, object } = watchEventOf(request, line);
+      if (type === "ERROR") {
+        const { code, message } = object as { code?: number; message?: string };
+        throw new ApiFault(code ?? 0, "Watch", `the watch ended: ${message ?? "no reason given"}`);
       }
-      yield event;
+      const version = versionOf(request, object);
+      if (type === "BOOKMARK") yield { version, change: undefined };
+      else {
+        yield {
+          version,
+          change: { kind: type === "DELETED" ? "deleted" : "changed", slice: sliceOf(request, object) },
+        };
+      }
     }
   }
 
   #bounded(request: ApiRequest): ApiRequest {
     return { ...request, signal: AbortSignal.any([request.signal, AbortSignal.timeout(CALL_MS)]) };
   }
+}
+
+function selector(driver: string, nodeName: string): string {
+  return `spec.driver=${driver},spec.nodeName=${nodeName}`;
 }

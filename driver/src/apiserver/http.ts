@@ -1,39 +1,10 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { KubeConfig } from "@kubernetes/client-node";
-
-/** An answer of the API server that is no success. `reason` is that of its Status object. */
-export class ApiFault extends Error {
-  override readonly name = "ApiFault";
-  /** HTTP status; 0 where there was no answer. */
-  readonly code: number;
-  readonly reason: string;
-  readonly retryAfterMs: number;
-  constructor(code: number, reason: string, message: string, retryAfterMs = 0, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-    this.reason = reason;
-    this.retryAfterMs = retryAfterMs;
-  }
-
-  /** Worth trying again later: no answer, too many requests, or the server's own trouble. */
-  get isTransient(): boolean {
-    if (this.code === 500 && this.message.includes("field not declared in schema")) return false;
-    return this.code === 0 || this.code === 429 || this.code >= 500;
-  }
-}
+import { ApiFault, badBody, faultOf, noAnswer, type ApiRequest } from "./fault.ts";
 
 const MAX_BODY = 16 << 20;
 const MAX_LINE = 4 << 20;
-
-export interface ApiRequest {
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly body?: unknown;
-  readonly contentType?: string;
-  readonly signal: AbortSignal;
-}
 
 /**
  * HTTP to the API server. Addresses and credentials are client-node's (kubeconfig or in-cluster, tokens read anew); the transport is
@@ -43,6 +14,7 @@ export interface ApiRequest {
 export class ApiHttp {
   readonly #config: KubeConfig;
   readonly #base: URL;
+  readonly #url: string;
   #agent: HttpAgent | undefined;
   #agentKey = "";
 
@@ -67,38 +39,39 @@ export class ApiHttp {
       );
     }
     this.#base = new URL(server);
+    this.#url = this.#base.origin;
   }
 
   /** @returns the parsed body. @throws ApiFault */
   async json<T>(request: ApiRequest): Promise<T> {
     const response = await this.#send(request);
     const text = await readAll(response, request.signal);
-    if ((response.statusCode ?? 0) >= 300) throw faultOf(request, response, text);
+    if ((response.statusCode ?? 0) >= 300) throw faultOf(this.#url, request, response, text);
     try {
       return JSON.parse(text) as T;
     } catch (cause) {
-      throw new ApiFault(0, "BadBody", `${request.method} ${request.path}: the answer is no JSON`, 0, { cause });
+      throw badBody(request, "the answer is no JSON", cause);
     }
   }
 
   /** Objects of a watch, one a line, until the server ends it. @throws ApiFault */
   async *lines(request: ApiRequest): AsyncGenerator {
     const response = await this.#send(request);
-    if ((response.statusCode ?? 0) >= 300) throw faultOf(request, response, await readAll(response, request.signal));
+    if ((response.statusCode ?? 0) >= 300)
+      throw faultOf(this.#url, request, response, await readAll(response, request.signal));
     let rest = "";
     try {
       for await (const chunk of response.setEncoding("utf8")) {
         rest += chunk as string;
-        if (rest.length > MAX_LINE)
-          throw new ApiFault(0, "BadBody", `${request.path}: an event of the watch is longer than ${MAX_LINE} bytes`);
+        if (rest.length > MAX_LINE) throw badBody(request, `an event of the watch is longer than ${MAX_LINE} bytes`);
         for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
           const line = rest.slice(0, end);
           rest = rest.slice(end + 1);
-          if (line !== "") yield JSON.parse(line) as unknown;
+          if (line !== "") yield parsed(request, line);
         }
       }
     } catch (cause) {
-      throw cause instanceof ApiFault ? cause : noAnswer(request, cause);
+      throw cause instanceof ApiFault ? cause : noAnswer(this.#url, request, cause);
     } finally {
       response.destroy();
     }
@@ -121,9 +94,15 @@ export class ApiHttp {
     options.agent = this.#agentFor(options);
     return new Promise((resolve, reject) => {
       const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
-      const outgoing = send(options, resolve);
-      outgoing.on("error", (cause) => reject(noAnswer(request, cause)));
-      outgoing.end(body);
+      const fail = (cause: unknown): void => reject(noAnswer(this.#url, request, cause));
+      try {
+        const outgoing = send(options, resolve);
+        outgoing.on("error", fail);
+        outgoing.end(body);
+      } catch (cause) {
+        // Node refuses some headers and paths before anything is sent, such as a token with a line break.
+        fail(cause);
+      }
     });
   }
 
@@ -131,13 +110,9 @@ export class ApiHttp {
     try {
       await this.#config.applyToHTTPSOptions(options);
     } catch (cause) {
-      throw new ApiFault(
-        0,
-        "Credentials",
-        `Cannot get credentials for the API server: ${(cause as Error).message}`,
-        0,
-        { cause },
-      );
+      throw new ApiFault(0, "Credentials", `Cannot get credentials for the API server: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   }
 
@@ -171,43 +146,16 @@ async function readAll(response: IncomingMessage, signal: AbortSignal): Promise<
       chunks.push(chunk as Buffer);
     }
   } catch (cause) {
-    throw new ApiFault(
-      0,
-      signal.aborted ? "Aborted" : "NoAnswer",
-      `the API server's answer broke off: ${(cause as Error).message}`,
-      0,
-      { cause },
-    );
+    const reason = signal.aborted ? "Aborted" : "NoAnswer";
+    throw new ApiFault(0, reason, `the API server's answer broke off: ${(cause as Error).message}`, { cause });
   }
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function noAnswer(request: ApiRequest, cause: unknown): ApiFault {
-  const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-  return new ApiFault(
-    0,
-    request.signal.aborted ? "Aborted" : "NoAnswer",
-    `the API server does not answer (${why})`,
-    0,
-    { cause },
-  );
-}
-
-function faultOf(request: ApiRequest, response: IncomingMessage, text: string): ApiFault {
-  let message = text.slice(0, 500);
-  let reason = "";
+function parsed(request: ApiRequest, line: string): unknown {
   try {
-    const found = JSON.parse(text) as { message?: string; reason?: string };
-    message = found.message ?? message;
-    reason = found.reason ?? "";
-  } catch {
-    // Proxies answer in plain text, which is shown as it is.
+    return JSON.parse(line) as unknown;
+  } catch (cause) {
+    throw badBody(request, "an event of the watch is no JSON", cause);
   }
-  const seconds = Number(response.headers["retry-after"] ?? 0);
-  return new ApiFault(
-    response.statusCode ?? 0,
-    reason,
-    `the API server answers ${response.statusCode ?? 0} to ${request.method} ${request.path}: ${message}`,
-    Number.isFinite(seconds) ? seconds * 1000 : 0,
-  );
 }

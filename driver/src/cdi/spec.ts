@@ -23,7 +23,12 @@ export function cdiFileName(claimUid: string): string {
 
 /** Qualified CDI id of one request's device: a pure function of claim and request, since older kubelets append what changes. */
 export function cdiId(claimUid: string, request: string): string {
-  return `${CDI_KIND}=${cdiDeviceName(claimUid, request)}`;
+  return `${CDI_KIND}=${deviceName(claimUid, request)}`;
+}
+
+/** A share without a request is a whole claim of the reference driver: running pods hold the id of its one device. */
+function deviceName(claimUid: string, request: string): string {
+  return request === "" ? `claim-${claimUid}` : cdiDeviceName(claimUid, request);
 }
 
 /**
@@ -39,9 +44,12 @@ export function cdiSpec(allocation: AllocationRecord): string {
       allocation.shares.filter((share) => share.request === request).map((share) => share.cpus),
     );
     return {
-      name: cdiDeviceName(uid, request),
+      name: deviceName(uid, request),
       containerEdits: {
-        env: [`${CPUSET_ENV_PREFIX}${uid}=${whole}`, `${CPUSHARE_ENV_PREFIX}${uid}_${request}=${cpus.toString()}`],
+        env: [
+          `${CPUSET_ENV_PREFIX}${uid}=${whole}`,
+          ...(request === "" ? [] : [`${CPUSHARE_ENV_PREFIX}${uid}_${request}=${cpus.toString()}`]),
+        ],
         mounts: [{ hostPath: GATE_HOST_PATH, containerPath: GATE_PATH, options: ["ro", "bind"] }],
       },
     };
@@ -61,29 +69,72 @@ export function cdiSpec(allocation: AllocationRecord): string {
   })}\n`;
 }
 
-/** What {@link cdiSpec} remembered; `undefined` where the file is none of ours or cannot be read. */
-export function allocationFromCdi(text: string): AllocationRecord | undefined {
+/**
+ * - `ours`: what {@link cdiSpec} remembered
+ * - `bare`: a claim of which no more is known than its CPUs; the reference driver's file
+ */
+export type CdiReading =
+  | { readonly kind: "ours"; readonly allocation: AllocationRecord }
+  | { readonly kind: "bare"; readonly cpus: CpuSet }
+  | { readonly kind: "unreadable"; readonly why: string };
+
+/** Reads a claim's file; `claimUid` is that of its name. */
+export function readCdi(claimUid: string, text: string): CdiReading {
   try {
-    const spec = JSON.parse(text) as { kind?: string; annotations?: Record<string, string> };
-    const annotation = spec.kind === CDI_KIND ? spec.annotations?.[ANNOTATION] : undefined;
-    if (annotation === undefined) return undefined;
-    const found = JSON.parse(annotation) as {
-      claim: AllocationRecord["claim"];
-      consumers: AllocationRecord["consumers"];
-      shares: { request: string; pool: string; device: string; cpus: string }[];
-      idle: string;
-      isolated: boolean;
-    };
-    return {
-      claim: found.claim,
-      consumers: found.consumers,
-      shares: found.shares.map((share) => ({ ...share, cpus: CpuSet.parse(share.cpus) })),
-      idle: CpuSet.parse(found.idle),
-      isolated: found.isolated,
-      state: "prepared",
-      operationId: "",
-    };
-  } catch {
-    return undefined;
+    const spec = JSON.parse(text) as CdiFile;
+    if (spec.kind !== CDI_KIND) return { kind: "unreadable", why: `its kind is not ${CDI_KIND}` };
+    const annotation = spec.annotations?.[ANNOTATION];
+    if (annotation === undefined) return bare(claimUid, spec);
+    const allocation = remembered(annotation);
+    if (allocation?.claim.uid === claimUid) return { kind: "ours", allocation };
+    return { kind: "unreadable", why: `its annotation ${ANNOTATION} names no claim ${claimUid}` };
+  } catch (cause) {
+    return { kind: "unreadable", why: (cause as Error).message };
   }
+}
+
+interface CdiFile {
+  readonly kind?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly devices?: readonly { readonly containerEdits?: { readonly env?: readonly string[] } }[];
+}
+
+function bare(claimUid: string, spec: CdiFile): CdiReading {
+  const prefix = `${CPUSET_ENV_PREFIX}${claimUid}=`;
+  const values = (spec.devices ?? [])
+    .flatMap((device) => device.containerEdits?.env ?? [])
+    .filter((line) => line.startsWith(prefix))
+    .map((line) => CpuSet.parse(line.slice(prefix.length)));
+  const cpus = CpuSet.union(values);
+  return cpus.isEmpty
+    ? { kind: "unreadable", why: `it has neither an annotation ${ANNOTATION} nor a variable ${prefix.slice(0, -1)}` }
+    : { kind: "bare", cpus };
+}
+
+function remembered(annotation: string): AllocationRecord | undefined {
+  const found = JSON.parse(annotation) as {
+    claim?: AllocationRecord["claim"];
+    consumers?: AllocationRecord["consumers"];
+    shares?: { request: string; pool: string; device: string; cpus: string }[];
+    idle?: string;
+    isolated?: boolean;
+  };
+  const { claim, consumers = [], shares = [], idle = "", isolated = false } = found;
+  const texts = [
+    claim?.uid,
+    claim?.namespace,
+    claim?.name,
+    ...shares.flatMap(({ request, pool, device }) => [request, pool, device]),
+    ...consumers.flatMap(({ resource, uid, name }) => [resource, uid, name]),
+  ];
+  if (claim === undefined || shares.length === 0 || texts.some((text) => typeof text !== "string")) return undefined;
+  return {
+    claim: { uid: claim.uid, namespace: claim.namespace, name: claim.name },
+    consumers: consumers.map(({ resource, uid, name }) => ({ resource, uid, name })),
+    shares: shares.map(({ request, pool, device, cpus }) => ({ request, pool, device, cpus: CpuSet.parse(cpus) })),
+    idle: CpuSet.parse(idle),
+    isolated,
+    state: "prepared",
+    operationId: "",
+  };
 }

@@ -3,12 +3,14 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { diskFault, readBounded, removeWhole, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
-import { allocationFromCdi, cdiFileName, cdiSpec } from "../cdi/spec.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { cdiFileName, cdiSpec, readCdi, type CdiReading } from "../cdi/spec.ts";
+import type { CdiMemory, CdiPort } from "../prepare/ports.ts";
 
 const MAX_BYTES = 1 << 20;
 
 /** The runtime's CDI directory. It takes notice of renames inside the directory, which is how files get their name here. */
-export class CdiDirectory {
+export class CdiDirectory implements CdiPort {
   readonly #path: string;
 
   constructor(path: string) {
@@ -45,16 +47,26 @@ export class CdiDirectory {
       .map((name) => name.slice(head.length, name.length - tail.length));
   }
 
-  /** Claims as their files remember them; files that cannot be read are skipped and named. */
-  async remembered(): Promise<{ allocations: AllocationRecord[]; unreadable: string[] }> {
+  /** Claims as their files remember them; files that cannot be read are skipped and named. @throws DiskFault where it cannot be listed. */
+  async remembered(): Promise<CdiMemory> {
     const allocations: AllocationRecord[] = [];
-    const unreadable: string[] = [];
+    const bare: { uid: string; cpus: CpuSet }[] = [];
+    const unreadable: { file: string; why: string }[] = [];
     for (const uid of await this.list()) {
-      const text = await readBounded(join(this.#path, cdiFileName(uid)), MAX_BYTES);
-      const allocation = text === undefined ? undefined : allocationFromCdi(text);
-      if (allocation === undefined) unreadable.push(cdiFileName(uid));
-      else allocations.push(allocation);
+      const file = cdiFileName(uid);
+      const reading = await this.#read(uid, join(this.#path, file));
+      if (reading.kind === "ours") allocations.push(reading.allocation);
+      else if (reading.kind === "bare") bare.push({ uid, cpus: reading.cpus });
+      else unreadable.push({ file, why: reading.why });
     }
-    return { allocations, unreadable };
+    return { allocations, bare, unreadable };
+  }
+
+  async #read(uid: string, path: string): Promise<CdiReading> {
+    try {
+      return readCdi(uid, (await readBounded(path, MAX_BYTES)) ?? "");
+    } catch (cause) {
+      return { kind: "unreadable", why: (cause as Error).message };
+    }
   }
 }

@@ -8,6 +8,7 @@ export class DriverMetrics {
   readonly registry = new Registry();
   readonly #prepared: Counter<"result">;
   readonly #unprepared: Counter<"result">;
+  readonly #eventsDropped: Counter;
   readonly #seconds: Histogram;
   readonly #cpus: Histogram;
 
@@ -46,6 +47,11 @@ export class DriverMetrics {
       this.#prepared.inc({ result }, 0);
       this.#unprepared.inc({ result }, 0);
     }
+    this.#eventsDropped = new Counter({
+      name: "dra_cpu_events_dropped_total",
+      help: "Kubernetes Events that were not written: over their budget, or refused by the API server",
+      registers,
+    });
     this.#seconds = new Histogram({
       name: "dra_cpu_prepare_claim_duration_seconds",
       help: "Time to prepare a claim, waiting included",
@@ -73,6 +79,10 @@ export class DriverMetrics {
     this.#prepared.inc({ result });
     this.#seconds.observe(seconds);
     if (cpus > 0) this.#cpus.observe(cpus);
+  }
+
+  eventDropped(): void {
+    this.#eventsDropped.inc();
   }
 
   unprepared(result: "success" | "error"): void {

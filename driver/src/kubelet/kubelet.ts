@@ -27,7 +27,8 @@ import type { DraPlugin, PrepareLog } from "../prepare/ports.ts";
 import { serviceDefinition } from "./grpc.ts";
 
 const CHECK_SOCKETS_MS = 1000;
-const STOP_MS = 10_000;
+/** For answers that were given and are not written yet. */
+const FLUSH_MS = 1000;
 
 export interface KubeletOptions {
   /** As the kubelet sees it, such as /var/lib/kubelet. */
@@ -83,8 +84,12 @@ export class Kubelet {
     void this.#watch();
   }
 
-  /** Registration first, so that the kubelet sends nothing new; calls under way get a while. */
+  /**
+   * Calls under way are answered before anything is taken away: a socket that goes lets the kubelet drop its connection. New Prepares are refused
+   * in words meanwhile.
+   */
   async stop(): Promise<void> {
+    await this.#o.plugin.stop();
     this.#stopping.abort();
     if (this.#reg !== undefined) {
       unlink(this.#reg);
@@ -93,12 +98,14 @@ export class Kubelet {
     const dra = this.#dra;
     if (dra === undefined) return;
     unlink(dra);
+    const flushed = new AbortController();
     await Promise.race([
       new Promise<void>((resolve) => {
         dra.server.tryShutdown(() => resolve());
       }),
-      pause(STOP_MS, new AbortController().signal),
+      pause(FLUSH_MS, flushed.signal),
     ]);
+    flushed.abort();
     dra.server.forceShutdown();
   }
 

@@ -7,6 +7,8 @@ export interface Memory {
   /** Highest epoch this driver has used with an agent. */
   readonly epoch: bigint;
   readonly entries: readonly Entry[];
+  /** False while claims may live on the node that are not among the entries: an earlier checkpoint was lost, and not everybody was asked yet. */
+  readonly complete: boolean;
 }
 
 const VERSION = 1;
@@ -18,6 +20,7 @@ export function printMemory(memory: Memory): string {
     version: VERSION,
     bootId: memory.bootId,
     epoch: String(memory.epoch),
+    ...(memory.complete ? {} : { incomplete: true }),
     claims: memory.entries.map((entry) => ({
       ...entry,
       shares: entry.shares.map((share) => ({ ...share, cpus: share.cpus.toString() })),
@@ -32,6 +35,7 @@ export function parseMemory(text: string): Memory {
     version?: number;
     bootId?: string;
     epoch?: string;
+    incomplete?: boolean;
     claims?: (Omit<Entry, "shares" | "idle"> & {
       shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[];
       idle: string;
@@ -43,6 +47,7 @@ export function parseMemory(text: string): Memory {
   return {
     bootId: found.bootId ?? "",
     epoch: BigInt(found.epoch ?? "0"),
+    complete: found.incomplete !== true,
     entries: found.claims.map((claim) => {
       if (!PHASES.includes(claim.phase))
         throw new Error(`claim ${claim.claim.uid} is in the unknown phase ${claim.phase}`);
@@ -69,5 +74,5 @@ export function afterBoot(memory: Memory, bootId: string): Memory {
   const entries = memory.entries
     .filter((entry) => entry.phase !== "draining")
     .map((entry): Entry => ({ ...entry, phase: "allocated" }));
-  return { bootId, epoch: memory.epoch, entries };
+  return { ...memory, bootId, entries };
 }

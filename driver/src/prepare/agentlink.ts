@@ -1,14 +1,16 @@
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
 import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocationInit, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
-import { Progress, type ClaimProgress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import type { ClaimProgress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Allocation, NriSession } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { before } from "./before.ts";
 import { AgentFault, type AgentPort, type PrepareLog } from "./ports.ts";
+import { speaksOf } from "./speaksof.ts";
 
 const CALL_MS = 5000;
 /** One Await is held by the agent at most this long; then the state is looked at anew. */
@@ -25,6 +27,10 @@ export interface AgentLinkOptions {
   onEvent(event: Event): void;
   /** After each Hello: what the agent's own file holds. */
   onAgentMemory(allocations: readonly Allocation[]): void;
+  /**
+   * The agent refuses a claim that it holds otherwise: containers run there. The ledger is to follow, where nothing else stands in the way.
+   */
+  adoptHeld(held: Allocation): void;
 }
 
 /** What is known of the agent, for people and probes. */
@@ -42,10 +48,14 @@ export interface LinkState {
 export class AgentLink {
   readonly #o: AgentLinkOptions;
   readonly #sent = new Map<string, Entry>();
+  /** Entries that the agent refuses, with its sentence: they are left out until they change or are asked for again. */
+  readonly #refused = new Map<string, { readonly entry: Entry; readonly why: string }>();
   #epoch = 0n;
   #revision = 0n;
   #agentInstance = "";
   #fresh = true;
+  /** Newest event seen, of the agent whose instance stands beside it. */
+  #seen = { instance: "", seq: 0n };
   #pushing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #state: LinkState = { connected: false, why: "not connected yet", agentVersion: "", nri: undefined };
@@ -74,9 +84,12 @@ export class AgentLink {
         });
         await this.#follow(signal);
       } catch (cause) {
-        const why = (cause as Error).message;
-        if (why !== said && !signal.aborted)
-          this.#o.log.warn("no connection to the NRI agent; trying again", { cause: why });
+        const told = (cause as Error).message;
+        const why =
+          cause instanceof AgentFault
+            ? `no connection to the NRI agent: ${told}`
+            : `the NRI agent cannot be told of this node's claims: ${told}`;
+        if (why !== said && !signal.aborted) this.#o.log.warn(`${why}; trying again`);
         said = why;
         this.#state = { ...this.#state, connected: false, why };
         await pause(backoff.nextMs(), signal);
@@ -84,10 +97,20 @@ export class AgentLink {
     }
   }
 
-  /** Resolves when the agent holds a ledger at least as new as now. @throws AgentFault */
-  push(signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when the agent holds a ledger at least as new as now. The work is shared and bounded by itself; `signal` ends this wait alone.
+   * @throws AgentFault
+   */
+  async push(signal: AbortSignal): Promise<void> {
+    const shared = this.#share();
+    // Whoever else waits for it is told too; nobody has to.
+    shared.catch(() => {});
+    await before(signal, shared);
+  }
+
+  #share(): Promise<void> {
     if (this.#pushing === undefined) {
-      this.#pushing = this.#push(signal).finally(() => {
+      this.#pushing = this.#push(AbortSignal.timeout(CALL_MS)).finally(() => {
         this.#pushing = undefined;
       });
       return this.#pushing;
@@ -98,7 +121,7 @@ export class AgentLink {
       })
       .then(() => {
         this.#next = undefined;
-        return this.push(signal);
+        return this.#share();
       });
     return this.#next;
   }
@@ -108,7 +131,10 @@ export class AgentLink {
    * @throws AgentFault
    */
   async progress(uid: string, ms: number, signal: AbortSignal): Promise<ClaimProgress> {
+    this.#refused.delete(uid);
     await this.push(signal);
+    const refused = this.#refused.get(uid);
+    if (refused !== undefined) throw new AgentFault("refused", refused.why);
     try {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(ms + CALL_MS)]);
       const answer = await this.#o.agent.await(
@@ -125,21 +151,48 @@ export class AgentLink {
     }
   }
 
+  /** What the agent refuses is left out, claim by claim, so that one bad entry never keeps the others from it. */
   async #push(signal: AbortSignal): Promise<void> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
+    for (;;) {
+      try {
+        await this.#pushOnce(signal);
+        return;
+      } catch (cause) {
+        if (!(cause instanceof AgentFault) || cause.code !== "refused") throw cause;
+        const named = this.#wanted().filter(({ claim }) => speaksOf(cause.message, claim));
+        if (named.length === 0) throw cause;
+        for (const entry of named) {
+          this.#refused.set(entry.claim.uid, { entry, why: cause.message });
+          this.#o.log.error("the NRI agent refuses a claim; the others go on without it", {
+            claim: `${entry.claim.namespace}/${entry.claim.name}`,
+            claimUID: entry.claim.uid,
+            cause: cause.message,
+          });
+        }
+        this.#fresh = true;
+      }
+    }
+  }
+
+  /** The ledger without what the agent has refused as it is. */
+  #wanted(): Entry[] {
+    return this.#o.ledger.entries().filter((entry) => this.#refused.get(entry.claim.uid)?.entry !== entry);
+  }
+
+  async #pushOnce(signal: AbortSignal): Promise<void> {
     if (!this.#fresh) {
       try {
-        await this.#apply(bounded);
+        await this.#apply(signal);
         return;
       } catch (cause) {
         if (!(cause instanceof AgentFault) || cause.code !== "stale") throw cause;
       }
     }
-    await this.#replace(bounded);
+    await this.#replace(signal);
   }
 
   async #apply(signal: AbortSignal): Promise<void> {
-    const now = new Map(this.#o.ledger.entries().map((entry) => [entry.claim.uid, entry]));
+    const now = new Map(this.#wanted().map((entry) => [entry.claim.uid, entry]));
     const upserts = [...now.values()].filter((entry) => this.#sent.get(entry.claim.uid) !== entry);
     const removals = [...this.#sent.keys()].filter((uid) => !now.has(uid));
     if (upserts.length === 0 && removals.length === 0) return;
@@ -175,6 +228,11 @@ export class AgentLink {
       );
     }
     this.#o.onAgentMemory(hello.allocations);
+    const held = new Map(hello.allocations.map((one) => [one.claim?.uid ?? "", one]));
+    for (const uid of this.#refused.keys()) {
+      const one = held.get(uid);
+      if (one !== undefined) this.#o.adoptHeld(one);
+    }
     const own = this.#o.epoch.get();
     const epoch =
       this.#epoch >= hello.highestEpoch && this.#epoch > 0n
@@ -186,7 +244,7 @@ export class AgentLink {
       this.#epoch = epoch;
       this.#revision = 0n;
     }
-    const now = new Map(this.#o.ledger.entries().map((entry) => [entry.claim.uid, entry]));
+    const now = new Map(this.#wanted().map((entry) => [entry.claim.uid, entry]));
     const revision = this.#revision + 1n;
     await this.#o.agent.replace(
       {
@@ -210,22 +268,14 @@ export class AgentLink {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
-    let seq = 0n;
-    for await (const { what } of this.#o.agent.watchEvents(seq, signal)) {
+    if (this.#seen.instance !== this.#agentInstance) this.#seen = { instance: this.#agentInstance, seq: 0n };
+    for await (const { what } of this.#o.agent.watchEvents(this.#seen.seq, signal)) {
       if (what.case === "event") {
-        seq = what.value.seq;
+        this.#seen.seq = what.value.seq;
         this.#o.onEvent(what.value);
       } else if (what.case === "gap")
         this.#o.log.warn("events of the NRI agent were missed", { after: String(what.value.afterSeq) });
     }
     throw new AgentFault("away", "the NRI agent ended the stream of events");
   }
-}
-
-export function isFinal(progress: ClaimProgress): boolean {
-  return (
-    progress.progress === Progress.ENFORCED ||
-    progress.progress === Progress.DRAINED ||
-    progress.progress === Progress.IMPOSSIBLE
-  );
 }

@@ -11,15 +11,27 @@ import type {
   ReplaceResponse,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 
 /** Reads claims from the API server. */
 export interface ClaimReader {
   /**
-   * @returns `undefined` where the API server says that there is no such claim (404).
-   * @throws {ApiFault} where it cannot be asked; transient errors are retried inside until `signal` aborts.
+   * @returns `undefined` where the API server says that there is no claim of this name; no other 404 says it.
+   * @throws {ReaderFault} where it cannot be asked; transient errors are retried inside until `signal` aborts.
    */
   get(namespace: string, name: string, signal: AbortSignal): Promise<ResourceClaim | undefined>;
+  /** Claims whose names are not known, by a list of all. @throws {ReaderFault} */
+  find(uids: ReadonlySet<string>, signal: AbortSignal): Promise<ResourceClaim[]>;
+}
+
+/** The API server could not be asked; `message` is a sentence that names it. */
+export interface ReaderFault extends Error {
+  readonly isTransient: boolean;
+}
+
+export function isReaderFault(cause: unknown): cause is ReaderFault {
+  return cause instanceof Error && "isTransient" in cause;
 }
 
 /** Why the agent did not do what was asked. Closed codes; `message` is a sentence that may reach a pod's Event. */
@@ -83,6 +95,8 @@ export type UnprepareOutcome = { readonly kind: "done" } | { readonly kind: "fai
 export interface DraPlugin {
   prepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, PrepareOutcome>>;
   unprepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, UnprepareOutcome>>;
+  /** Refuses new Prepares, gives calls under way a while, then lets Prepares fail in words. Resolves when all are answered. */
+  stop(): Promise<void>;
 }
 
 /** The durable record. */
@@ -96,6 +110,15 @@ export interface CdiPort {
   write(allocation: AllocationRecord): Promise<void>;
   remove(claimUid: string): Promise<void>;
   list(): Promise<readonly string[]>;
+  remembered(): Promise<CdiMemory>;
+}
+
+/** What the claims' files say. */
+export interface CdiMemory {
+  readonly allocations: readonly AllocationRecord[];
+  /** Of a driver that writes no more than uid and CPUs. */
+  readonly bare: readonly { readonly uid: string; readonly cpus: CpuSet }[];
+  readonly unreadable: readonly { readonly file: string; readonly why: string }[];
 }
 
 export interface PrepareLog {

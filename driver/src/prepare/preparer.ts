@@ -1,29 +1,41 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import { cdiId } from "../cdi/spec.ts";
 import { choose, goal } from "../claims/choose.ts";
-import { readClaim, readResults, type Offer, type OwnResult, type Wanted } from "../claims/decide.ts";
+import { readClaim, readResults, type Offer, type Wanted } from "../claims/decide.ts";
 import { wishText } from "../claims/precedence.ts";
+import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
-import type {
-  CdiPort,
-  CheckpointPort,
-  ClaimReader,
-  ClaimRef,
-  DraPlugin,
-  PrepareLog,
-  PrepareOutcome,
-  PreparedDevice,
-  UnprepareOutcome,
+import { devicesOf, differs, looking } from "./answer.ts";
+import { Calls } from "./calls.ts";
+import {
+  AgentFault,
+  isReaderFault,
+  type CdiPort,
+  type CheckpointPort,
+  type ClaimReader,
+  type ClaimRef,
+  type DraPlugin,
+  type PrepareLog,
+  type PrepareOutcome,
+  type UnprepareOutcome,
 } from "./ports.ts";
 import { PerKey, Shortage } from "./queue.ts";
 import type { Releaser } from "./releaser.ts";
+import { untilReleased } from "./sameclaim.ts";
 
 /** The kubelet cancels at 45 s and comes back only after more than a minute, so waiting is done inside the call. */
 const PREPARE_MS = 40_000;
 const RETRY_AGENT_MS = 200;
+/** What the agent refuses, it will not take at once. */
+const RETRY_REFUSED_MS = 2000;
+const LOOK_READY_MS = 100;
+/** A claim that holds its CPUs is read again for its consumers; without the API server it is answered as it was after this long. */
+const READ_AGAIN_MS = 3000;
+/** Calls under way when the driver stops; then Prepares are told to fail, and get a moment for it. */
+const STOP_MS = 10_000;
+const STOP_ANSWERS_MS = 2000;
 
 export interface PreparerOptions {
   readonly reader: ClaimReader;
@@ -41,6 +53,10 @@ export interface PreparerOptions {
   newOperationId(): string;
   onPrepared(result: "success" | "error", seconds: number, cpus: number): void;
   onUnprepared(result: "success" | "error"): void;
+  /** A claim that had no CPUs before is prepared. */
+  onServed(claim: ResourceClaim): void;
+  /** Kubernetes tells nobody about a release that fails. */
+  onReleaseFailed(claim: ClaimRef, why: string): void;
   now(): number;
 }
 
@@ -52,24 +68,34 @@ class Refused extends Error {}
  */
 export class Preparer implements DraPlugin {
   readonly #o: PreparerOptions;
+  readonly #calls = new Calls();
+  readonly #stopping = new AbortController();
+  #refusing = false;
 
   constructor(options: PreparerOptions) {
     this.#o = options;
   }
 
   async prepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, PrepareOutcome>> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(PREPARE_MS)]);
-    const answers = await Promise.all(
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(PREPARE_MS), this.#stopping.signal]);
+    const answers = await this.#calls.count(
       claims.map((ref) => this.#o.perClaim.run(ref.uid, () => this.#prepareOne(ref, bounded))),
     );
     return new Map(claims.map((ref, n) => [ref.uid, answers[n] ?? { kind: "refused", message: "no answer" }]));
   }
 
   async unprepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, UnprepareOutcome>> {
-    const answers = await Promise.all(
+    const answers = await this.#calls.count(
       claims.map((ref) => this.#o.perClaim.run(ref.uid, () => this.#unprepareOne(ref, signal))),
     );
     return new Map(claims.map((ref, n) => [ref.uid, answers[n] ?? { kind: "failed", message: "no answer" }]));
+  }
+
+  async stop(graceMs = STOP_MS): Promise<void> {
+    this.#refusing = true;
+    await this.#calls.answered(graceMs);
+    this.#stopping.abort();
+    await this.#calls.answered(STOP_ANSWERS_MS);
   }
 
   async #prepareOne(ref: ClaimRef, signal: AbortSignal): Promise<PrepareOutcome> {
@@ -82,9 +108,11 @@ export class Preparer implements DraPlugin {
       const cpus = cpusOf(entry);
       this.#o.onPrepared("success", seconds(), cpus.size);
       this.#o.log.info("end: prepare", { ...fields, cpus: cpus.toString(), seconds: seconds() });
-      return { kind: "prepared", devices: devicesOf(ref.uid, entry.results) };
+      return { kind: "prepared", devices: devicesOf(entry) };
     } catch (cause) {
-      const message = (cause as Error).message;
+      const message = this.#stopping.signal.aborted
+        ? `Cannot prepare claim ${ref.namespace}/${ref.name}: the driver is stopping; the kubelet tries again`
+        : (cause as Error).message;
       this.#o.onPrepared("error", seconds(), 0);
       this.#o.log.warn("end: prepare", { ...fields, seconds: seconds(), cause: message });
       if (!(cause instanceof Refused) && (cause as { code?: unknown }).code === undefined) {
@@ -99,22 +127,25 @@ export class Preparer implements DraPlugin {
 
   async #bring(ref: ClaimRef, operationId: string, signal: AbortSignal): Promise<Entry> {
     const at = `claim ${ref.namespace}/${ref.name}`;
-    const notReady = this.#o.notReady();
-    if (notReady !== "") throw new Refused(`Cannot prepare ${at} yet: ${notReady}`);
-    const claim = await this.#o.reader.get(ref.namespace, ref.name, signal);
-    if (claim === undefined) throw new Refused(`Cannot prepare ${at}: the API server has no such claim`);
-    if (claim.metadata.uid !== ref.uid) {
+    await this.#ready(at, signal);
+    const claim = await this.#read(at, ref, signal);
+    if (claim !== undefined && claim.metadata.uid !== ref.uid) {
       throw new Refused(
         `Cannot prepare ${at}: it was replaced (its uid is ${claim.metadata.uid}, the kubelet asks for ${ref.uid}); delete and re-create the pod`,
       );
     }
+    const leaving = await untilReleased(this.#o, ref.uid, signal);
+    if (leaving !== "") throw new Refused(`Cannot prepare ${at}: ${leaving}; the kubelet tries again`);
     const known = this.#o.ledger.get(ref.uid);
-    if (known?.phase === "draining")
-      throw new Refused(`Cannot prepare ${at}: it is being released on this node; the kubelet tries again`);
     let entry: Entry;
-    if (known === undefined) {
+    if (claim === undefined) {
+      if (known === undefined) throw new Refused(`Cannot prepare ${at}: it was released meanwhile`);
+      entry = { ...known, phase: known.phase === "prepared" ? "prepared" : "preparing" };
+      this.#o.ledger.put(entry);
+    } else if (known === undefined) {
       const wanted = readClaim(claim, this.#o.offer());
       if (wanted.kind === "refused") throw new Refused(wanted.message);
+      if (wanted.results.every(({ count }) => count === 0)) return looking(wanted, operationId);
       entry = await this.#reserve(at, wanted, operationId, signal);
     } else {
       const reading = readResults(claim, this.#o.offer().driver);
@@ -123,6 +154,7 @@ export class Preparer implements DraPlugin {
       if (changed !== "") throw new Refused(`Cannot prepare ${at}: ${changed}; delete and re-create the pod`);
       entry = {
         ...known,
+        claim: reading.claim,
         phase: known.phase === "prepared" ? "prepared" : "preparing",
         consumers: reading.consumers,
         results: reading.results,
@@ -131,10 +163,42 @@ export class Preparer implements DraPlugin {
     }
     await this.#store(at, entry);
     await this.#enforce(at, entry, signal);
+    const now = this.#o.ledger.get(ref.uid);
+    if (now === undefined || now.phase === "draining")
+      throw new Refused(`Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
-    const prepared: Entry = { ...entry, phase: "prepared" };
-    if (this.#o.ledger.get(ref.uid)?.phase !== "draining") this.#o.ledger.put(prepared);
+    const prepared: Entry = { ...now, phase: "prepared", results: entry.results };
+    this.#o.ledger.put(prepared);
+    if (known === undefined && claim !== undefined) this.#o.onServed(claim);
     return prepared;
+  }
+
+  /** Inside the bound, since the kubelet comes back only after more than a minute. */
+  async #ready(at: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const why = this.#refusing ? "the driver is stopping" : this.#o.notReady();
+      if (why === "") return;
+      if (this.#refusing || signal.aborted)
+        throw new Refused(`Cannot prepare ${at} yet: ${why}; the kubelet tries again`);
+      await pause(LOOK_READY_MS, signal);
+    }
+  }
+
+  /** @returns `undefined` where the API server is away and the ledger knows the answer. */
+  async #read(at: string, ref: ClaimRef, signal: AbortSignal): Promise<ResourceClaim | undefined> {
+    const known = this.#o.ledger.get(ref.uid);
+    const isKnown = known !== undefined && known.phase !== "draining" && known.results.length > 0;
+    const bounded = isKnown ? AbortSignal.any([signal, AbortSignal.timeout(READ_AGAIN_MS)]) : signal;
+    let claim: ResourceClaim | undefined;
+    try {
+      claim = await this.#o.reader.get(ref.namespace, ref.name, bounded);
+    } catch (cause) {
+      if (!isReaderFault(cause)) throw cause;
+      if (isKnown && cause.isTransient) return undefined;
+      throw new Refused(`Cannot prepare ${at}: ${cause.message}; the kubelet tries again`, { cause });
+    }
+    if (claim === undefined) throw new Refused(`Cannot prepare ${at}: the API server has no such claim`);
+    return claim;
   }
 
   /** Chooses and takes the CPUs in one turn of the event loop, so that nobody else can take them in between. */
@@ -189,10 +253,14 @@ export class Preparer implements DraPlugin {
         if (progress.progress === Progress.IMPOSSIBLE)
           throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
         if (progress.why !== "") why = progress.why;
+        await pause(RETRY_AGENT_MS, signal);
       } catch (cause) {
         if (cause instanceof Refused) throw cause;
         why = (cause as Error).message;
-        await pause(RETRY_AGENT_MS, signal);
+        await pause(
+          cause instanceof AgentFault && cause.code === "refused" ? RETRY_REFUSED_MS : RETRY_AGENT_MS,
+          signal,
+        );
       }
     }
     throw new Refused(
@@ -210,6 +278,7 @@ export class Preparer implements DraPlugin {
       return { kind: "done" };
     } catch (cause) {
       this.#o.onUnprepared("error");
+      this.#o.onReleaseFailed(ref, (cause as Error).message);
       this.#o.log.error("end: unprepare", { ...fields, cause: (cause as Error).message });
       return {
         kind: "failed",
@@ -217,40 +286,4 @@ export class Preparer implements DraPlugin {
       };
     }
   }
-}
-
-/** "" where the results are those that were prepared; an entry rebuilt from files has shares and a total to compare only. */
-function differs(known: Entry, results: readonly OwnResult[]): string {
-  const text = (all: readonly OwnResult[]): string =>
-    all
-      .filter(({ count }) => count > 0)
-      .map(({ request, device, count }) => `${request}=${device}:${count}`)
-      .sort()
-      .join(" ");
-  if (known.results.length > 0) {
-    const [had, has] = [text(known.results), text(results)];
-    return had === has ? "" : `it is prepared as ${had}, and its allocation now says ${has}`;
-  }
-  const total = results.reduce((sum, { count }) => sum + count, 0);
-  const strangers = known.shares.filter(
-    (share) => !results.some((one) => one.request === share.request && one.device === share.device && one.count > 0),
-  );
-  if (total === cpusOf(known).size && strangers.length === 0) return "";
-  const had = known.shares.map(({ request, device, cpus }) => `${request}=${device}:${cpus.size}`).join(" ");
-  return `it holds ${cpusOf(known).size} CPUs as ${had}, and its allocation now says ${text(results)}`;
-}
-
-function devicesOf(uid: string, results: readonly OwnResult[]): PreparedDevice[] {
-  const seen = new Set<string>();
-  return results.map((result) => {
-    const first = result.count > 0 && !seen.has(result.request);
-    seen.add(result.request);
-    return {
-      requestNames: [result.request],
-      pool: result.pool,
-      device: result.device,
-      cdiDeviceIds: first ? [cdiId(uid, result.request)] : [],
-      shareId: result.shareId,
-    };
-  });
 }

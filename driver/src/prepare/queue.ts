@@ -4,6 +4,10 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 export class PerKey {
   readonly #tails = new Map<string, Promise<unknown>>();
 
+  isBusy(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
     const mine = before.then(task, task);
@@ -21,7 +25,7 @@ export class PerKey {
 
 /** What a waiting Prepare waits for. */
 export interface Goal {
-  /** CPUs that it may take. */
+  /** CPUs that it may take; none where it waits for something else that a release brings. */
   readonly cpus: CpuSet;
   /** It takes all of them and no others. */
   readonly fixed: boolean;
@@ -33,7 +37,7 @@ interface Waiter extends Goal {
 
 /**
  * Prepares that wait for CPUs. First come first: whoever came earlier and may take some of the same CPUs looks first; who waits for certain
- * CPUs holds up nobody who can take others. Each release lets everybody look again; so does each who is served.
+ * CPUs holds up nobody who can take others. Each release lets everybody look again; so does each who leaves, served or not.
  */
 export class Shortage {
   readonly #waiting: Waiter[] = [];
@@ -52,7 +56,7 @@ export class Shortage {
       const finish = (answer: T | undefined): void => {
         leave();
         resolve(answer);
-        if (answer !== undefined) this.released();
+        this.released();
       };
       const onAbort = (): void => finish(undefined);
       const leave = (): void => {

@@ -1,14 +1,13 @@
-import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, ClaimReader, PrepareLog } from "./ports.ts";
+import type { PerKey } from "./queue.ts";
 import type { Releaser } from "./releaser.ts";
 
 /** The API server is asked for each claim, one after the other, some time after the start: never listed, never in a burst. */
-const FIRST_LOOK_MS = 20_000;
-const LOOK_EVERY_MS = 600_000;
+const LOOKS = { firstMs: 20_000, againMs: 30_000, everyMs: 600_000 };
 const CDI_EVERY_MS = 5000;
 
 export interface RecoveryParts {
@@ -17,41 +16,24 @@ export interface RecoveryParts {
   readonly cdi: CdiPort;
   readonly link: AgentLink;
   readonly releaser: Releaser;
+  readonly perClaim: PerKey;
   readonly reader: ClaimReader;
   readonly log: PrepareLog;
+  /** Name of this driver in allocations. */
+  readonly driver: string;
   random(): number;
 }
 
-/** Adds claims that files or the agent remember, where the checkpoint was lost. What contradicts is said and left out. */
-export function adopt(ledger: Ledger, allocations: readonly AllocationRecord[], log: PrepareLog, from: string): number {
-  let adopted = 0;
-  for (const allocation of allocations) {
-    if (ledger.get(allocation.claim.uid) !== undefined) continue;
-    const phase = allocation.state === "draining" ? "draining" : "prepared";
-    try {
-      ledger.put({ ...allocation, phase, results: [] });
-      adopted += 1;
-    } catch (cause) {
-      log.error(`a claim remembered by ${from} contradicts another; it is left out`, {
-        claim: `${allocation.claim.namespace}/${allocation.claim.name}`,
-        claimUID: allocation.claim.uid,
-        cause: (cause as Error).message,
-      });
-    }
-  }
-  return adopted;
-}
-
 /** Files that vanish are written again: the kubelet does not call Prepare for a prepared claim, and its next container would need it. */
-export async function keepCdiFiles(parts: RecoveryParts, signal: AbortSignal): Promise<void> {
+export async function keepCdiFiles(parts: RecoveryParts, signal: AbortSignal, everyMs = CDI_EVERY_MS): Promise<void> {
   let said = "";
   while (!signal.aborted) {
     try {
       const there = new Set(await parts.cdi.list());
-      for (const entry of parts.ledger.entries()) {
-        if (entry.phase !== "prepared" || there.has(entry.claim.uid)) continue;
-        await parts.cdi.write(toAllocation(entry));
-        parts.log.warn("a claim's CDI file had vanished and was written again", name(entry));
+      for (const { claim } of parts.ledger.entries()) {
+        // A call under way for the claim writes or removes the file itself.
+        if (there.has(claim.uid) || parts.perClaim.isBusy(claim.uid)) continue;
+        await parts.perClaim.run(claim.uid, () => writeVanished(parts, claim.uid));
       }
       said = "";
     } catch (cause) {
@@ -59,24 +41,34 @@ export async function keepCdiFiles(parts: RecoveryParts, signal: AbortSignal): P
       if (why !== said) parts.log.error("the CDI directory cannot be kept true", { cause: why });
       said = why;
     }
-    await pause(CDI_EVERY_MS, signal);
+    await pause(everyMs, signal);
   }
+}
+
+/** A claim that was prepared last may be `preparing` in the checkpoint. One without a name has the file of another driver. */
+async function writeVanished({ ledger, cdi, log }: RecoveryParts, uid: string): Promise<void> {
+  const entry = ledger.get(uid);
+  if (entry === undefined || entry.claim.name === "") return;
+  if (entry.phase !== "prepared" && entry.phase !== "preparing") return;
+  if ((await cdi.list()).includes(uid)) return;
+  await cdi.write(toAllocation(entry));
+  log.warn("a claim's CDI file had vanished and was written again", name(entry));
 }
 
 /** The kubelet does not ask again for a claim whose Prepare it has seen succeed: what was on its way is brought to its end here. */
 export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal): Promise<void> {
-  const there = new Set(await parts.cdi.list());
   const backoff = new Backoff(500, 5000);
-  let waiting = parts.ledger.entries().filter((entry) => entry.phase === "preparing" && there.has(entry.claim.uid));
+  let waiting = parts.ledger.entries().filter((entry) => entry.phase === "preparing");
   while (waiting.length > 0 && !signal.aborted) {
     for (const { claim } of waiting) {
       try {
         const progress = await parts.link.progress(claim.uid, 0, signal);
+        const hasFile = (await parts.cdi.list()).includes(claim.uid);
         const entry = parts.ledger.get(claim.uid);
-        if (progress.progress === Progress.ENFORCED && entry?.phase === "preparing")
+        if (progress.progress === Progress.ENFORCED && hasFile && entry?.phase === "preparing")
           parts.ledger.put({ ...entry, phase: "prepared" });
       } catch {
-        // The link says by itself why the agent is away.
+        // The link says by itself why the agent is away, and who keeps the files says what is wrong with them.
       }
     }
     waiting = waiting.filter(({ claim }) => parts.ledger.get(claim.uid)?.phase === "preparing");
@@ -84,53 +76,77 @@ export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal)
   }
 }
 
-/** Claims whose object is gone are released: an Unprepare may have been lost with the kubelet's own state. */
-export async function collectGone(parts: RecoveryParts, signal: AbortSignal): Promise<void> {
-  await pause(FIRST_LOOK_MS * (1 + parts.random()), signal);
+/**
+ * Claims whose object is gone are released: an Unprepare may have been lost with the kubelet's own state. Nothing is released on one
+ * answer: the claim has to be gone at a second look some time later.
+ */
+export async function collectGone(parts: RecoveryParts, signal: AbortSignal, when = LOOKS): Promise<void> {
+  await pause(when.firstMs * (1 + parts.random()), signal);
   while (!signal.aborted) {
-    for (const entry of parts.ledger.entries()) {
+    const gone: Entry[] = [];
+    for (const entry of parts.ledger.entries()) if (await isGone(parts, entry, signal)) gone.push(entry);
+    if (gone.length > 0) await pause(when.againMs, signal);
+    for (const { claim } of gone) {
       if (signal.aborted) return;
-      if (entry.phase === "draining") continue;
-      try {
-        const claim = await parts.reader.get(
-          entry.claim.namespace,
-          entry.claim.name,
-          AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
-        );
-        if (claim !== undefined && claim.metadata.uid === entry.claim.uid) continue;
-        parts.log.warn("a claim is gone from the API server without an Unprepare; it is released", name(entry));
-        await parts.releaser.release(entry.claim.uid, signal);
-      } catch (cause) {
-        parts.log.info("cannot ask for a claim now", { ...name(entry), cause: (cause as Error).message });
-        break;
-      }
-      await pause(200 + 300 * parts.random(), signal);
+      await parts.perClaim
+        .run(claim.uid, async () => {
+          const entry = parts.ledger.get(claim.uid);
+          if (entry === undefined || !(await isGone(parts, entry, signal))) return;
+          parts.log.warn("a claim is gone from the API server without an Unprepare; it is released", name(entry));
+          await parts.releaser.release(claim.uid, signal);
+        })
+        .catch((cause: unknown) => {
+          parts.log.warn("a claim that is gone cannot be released yet", {
+            claimUID: claim.uid,
+            cause: (cause as Error).message,
+          });
+        });
     }
-    await pause(LOOK_EVERY_MS * (0.75 + parts.random() / 2), signal);
+    await pause(when.everyMs * (0.75 + parts.random() / 2), signal);
+  }
+}
+
+async function isGone(parts: RecoveryParts, { claim, phase }: Entry, signal: AbortSignal): Promise<boolean> {
+  // One without a name was left by another driver, and is looked for by its uid.
+  if (signal.aborted || phase === "draining" || claim.name === "") return false;
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(10_000)]);
+    const found = await parts.reader.get(claim.namespace, claim.name, bounded);
+    return found?.metadata.uid !== claim.uid;
+  } catch (cause) {
+    parts.log.info("cannot ask for a claim now", { claimUID: claim.uid, cause: (cause as Error).message });
+    return false;
+  } finally {
+    await pause(200 + 300 * parts.random(), signal);
   }
 }
 
 /** A pod that the agent does not know of shows up with a claim: the reservation is read again. */
-export async function refreshConsumers(parts: RecoveryParts, uid: string, signal: AbortSignal): Promise<void> {
-  const entry = parts.ledger.get(uid);
-  if (entry === undefined || entry.phase === "draining") return;
-  const claim = await parts.reader.get(
-    entry.claim.namespace,
-    entry.claim.name,
-    AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
-  );
-  if (claim === undefined || claim.metadata.uid !== uid) return;
-  const consumers = (claim.status?.reservedFor ?? []).map((one) => ({
-    resource: one.resource,
-    uid: one.uid,
-    name: one.name,
-  }));
-  const now = parts.ledger.get(uid);
-  if (now === undefined || now.phase === "draining") return;
-  parts.ledger.put({ ...now, consumers });
-  await parts.checkpoint.save();
-  await parts.link.push(signal);
-  parts.log.info("a claim's reservation was read again", { ...name(now), consumers: consumers.map((one) => one.name) });
+export function refreshConsumers(parts: RecoveryParts, uid: string, signal: AbortSignal): Promise<void> {
+  return parts.perClaim.run(uid, async () => {
+    const entry = parts.ledger.get(uid);
+    if (entry === undefined || entry.phase === "draining" || entry.claim.name === "") return;
+    const claim = await parts.reader.get(
+      entry.claim.namespace,
+      entry.claim.name,
+      AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
+    );
+    if (claim === undefined || claim.metadata.uid !== uid) return;
+    const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({
+      resource,
+      uid: consumer,
+      name: called,
+    }));
+    const now = parts.ledger.get(uid);
+    if (now === undefined || now.phase === "draining") return;
+    parts.ledger.put({ ...now, consumers });
+    await parts.checkpoint.save();
+    await parts.link.push(signal);
+    parts.log.info("a claim's reservation was read again", {
+      ...name(now),
+      consumers: consumers.map((one) => one.name),
+    });
+  });
 }
 
 function name(entry: Entry): Record<string, string> {

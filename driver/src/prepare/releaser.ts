@@ -1,6 +1,6 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import { toAllocation, type Ledger } from "../ledger/ledger.ts";
+import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, PrepareLog } from "./ports.ts";
 import type { Shortage } from "./queue.ts";
@@ -19,6 +19,7 @@ export class Releaser {
   readonly #link: AgentLink;
   readonly #shortage: Shortage;
   readonly #log: PrepareLog;
+  readonly #onWaits: (entry: Entry, containers: number) => void;
   readonly #draining = new Map<string, Promise<void>>();
   #signal: AbortSignal | undefined;
 
@@ -29,6 +30,7 @@ export class Releaser {
     link: AgentLink;
     shortage: Shortage;
     log: PrepareLog;
+    onWaits?: (entry: Entry, containers: number) => void;
   }) {
     this.#ledger = parts.ledger;
     this.#checkpoint = parts.checkpoint;
@@ -36,6 +38,7 @@ export class Releaser {
     this.#link = parts.link;
     this.#shortage = parts.shortage;
     this.#log = parts.log;
+    this.#onWaits = parts.onWaits ?? (() => {});
   }
 
   /** Takes up what an earlier life left draining. */
@@ -44,7 +47,7 @@ export class Releaser {
     for (const entry of this.#ledger.entries()) if (entry.phase === "draining") this.#drain(entry.claim.uid);
   }
 
-  /** Works from the uid alone; an unknown claim is success. @throws DiskFault: nothing was released then. */
+  /** Works from the uid alone; an unknown claim is success. @throws DiskFault: it was not released, or its CDI file is still there. */
   async release(uid: string, signal: AbortSignal): Promise<void> {
     const entry = this.#ledger.get(uid);
     if (entry !== undefined && entry.phase !== "draining") {
@@ -56,9 +59,10 @@ export class Releaser {
         throw cause;
       }
     }
+    // Durable: whatever fails from here on is tried again by the drain.
+    if (entry !== undefined) this.#drain(uid);
     await this.#cdi.remove(uid);
     if (entry === undefined) return;
-    this.#drain(uid);
     const soon = AbortSignal.any([signal, AbortSignal.timeout(TELL_MS)]);
     await this.#link.push(soon).catch((cause: unknown) => {
       this.#log.warn("the NRI agent could not be told of a release; it is told when it is back", {
@@ -105,6 +109,7 @@ export class Releaser {
             why: said,
             containers: progress.containers.map((one) => `${one.podNamespace}/${one.podName}/${one.name}`),
           });
+          this.#onWaits(entry, progress.containers.length);
         }
         backoff.reset();
       } catch (cause) {

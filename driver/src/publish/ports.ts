@@ -2,7 +2,12 @@ import type { ResourceSlice } from "../slices/device.ts";
 
 /** A slice as the API server has it, raw; fields a server of another version adds are kept. */
 export interface StoredSlice {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly managedFields?: readonly { readonly manager?: string }[];
+  };
   readonly spec: Omit<ResourceSlice["spec"], "devices"> & { readonly devices?: ResourceSlice["spec"]["devices"] };
 }
 
@@ -17,6 +22,8 @@ export interface SliceApi {
   /** Server-side apply under this driver's field manager, with force. @returns what is stored (or would be). */
   apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice>;
   remove(slice: StoredSlice, signal: AbortSignal): Promise<void>;
+  /** All slices of a driver on a node, as of now. */
+  list(driver: string, nodeName: string, signal: AbortSignal): Promise<StoredSlice[]>;
   /** All slices of a driver on a node, then every change; comes back by itself and ends only with `signal`. */
   watch(driver: string, nodeName: string, signal: AbortSignal): AsyncIterable<SliceEvent>;
 }

@@ -4,6 +4,7 @@ import type { Device, ResourceSlice } from "../slices/device.ts";
 import { dropped, refused, type Kept, type Loss } from "../slices/kept.ts";
 import { planSlices } from "../slices/slices.ts";
 import type { SliceApi, StoredSlice } from "./ports.ts";
+import { Quarrel } from "./quarrel.ts";
 
 /** After the kubelet's contact its deletion of this node's slices may still be on its way. */
 const LOOK_AGAIN_MS = [2000, 10_000, 30_000];
@@ -44,10 +45,14 @@ export class Publisher {
   readonly #undeclared = new Set<string>();
   /** Found by dry runs. */
   #kept: Kept;
+  /** The cache is not to be believed: what the server has is listed first. */
+  #relist = false;
+  readonly #quarrel: Quarrel;
   #state: PublishState = { published: false, why: "not published yet", dropped: [] };
 
   constructor(options: PublisherOptions) {
     this.#o = options;
+    this.#quarrel = new Quarrel(options.driver, options.log);
     this.#wishes = options.wishes;
     this.#kept = options.wishes;
   }
@@ -58,8 +63,14 @@ export class Publisher {
 
   /** The kubelet was in contact: look now, and again after a while. */
   contact(signal: AbortSignal): void {
-    this.kick();
-    for (const ms of LOOK_AGAIN_MS) void pause(ms, signal).then(() => this.kick());
+    const look = (): void => {
+      this.#relist = true;
+      // It deletes the slices once per start; that is no quarrel.
+      this.#quarrel.forgive();
+      this.kick();
+    };
+    look();
+    for (const ms of LOOK_AGAIN_MS) void pause(ms, signal).then(look);
   }
 
   /** The devices may have changed. */
@@ -69,7 +80,10 @@ export class Publisher {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    void this.#follow(signal);
+    await Promise.all([this.#follow(signal), this.#keep(signal)]);
+  }
+
+  async #keep(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(200, 30_000);
     let said = "";
     while (!signal.aborted) {
@@ -98,8 +112,7 @@ export class Publisher {
   async #follow(signal: AbortSignal): Promise<void> {
     for await (const event of this.#o.api.watch(this.#o.driver, this.#o.nodeName, signal)) {
       if (event.kind === "list") {
-        this.#stored.clear();
-        for (const slice of event.slices) this.#stored.set(slice.metadata.name, slice);
+        this.#replace(event.slices);
         this.#listed = true;
       } else if (event.kind === "changed") this.#stored.set(event.slice.metadata.name, event.slice);
       else {
@@ -113,18 +126,30 @@ export class Publisher {
 
   async #publish(signal: AbortSignal): Promise<void> {
     const { api, driver, nodeName, log } = this.#o;
+    if (this.#relist) {
+      this.#relist = false;
+      try {
+        this.#replace(await api.list(driver, nodeName, signal));
+      } catch (cause) {
+        this.#relist = true;
+        throw cause;
+      }
+    }
     if (this.#nodeUid === "") this.#nodeUid = await api.nodeUid(nodeName, signal);
     const owner = { driver, nodeName, nodeUid: this.#nodeUid };
-    const newest = Math.max(0, ...[...this.#stored.values()].map((slice) => slice.spec.pool.generation));
-    const planned = (generation: number): ResourceSlice[] =>
+    const newest = (): number => Math.max(0, ...[...this.#stored.values()].map((slice) => slice.spec.pool.generation));
+    const planned = (generation: number): readonly ResourceSlice[] =>
       planSlices(this.#o.devices(this.#kept), owner, Math.max(1, generation));
-    const differs = (slice: ResourceSlice): boolean => !isStored(this.#stored.get(slice.metadata.name), slice);
-    if (planned(newest).some(differs)) {
-      await this.#probe((kept) => planSlices(this.#o.devices(kept), owner, newest + 1), signal);
-      const asIs = planned(newest);
+    const differing = (): ResourceSlice[] =>
+      planned(newest()).filter((slice) => !isStored(this.#stored.get(slice.metadata.name), slice));
+    const others = differing().flatMap(({ metadata }) => this.#stored.get(metadata.name) ?? []);
+    if (differing().length > 0) await this.#quarrel.beforeWrite(others, signal);
+    if (differing().length > 0) {
+      await this.#probe((kept) => planSlices(this.#o.devices(kept), owner, newest() + 1), signal);
+      const asIs = planned(newest());
       // One slice may change inside its generation; a pool that changes in more than one place needs a new one.
       const alone = asIs.length === 1 && this.#obsolete(asIs).length === 0;
-      const wanted = alone || newest === 0 ? asIs.filter(differs) : planned(newest + 1);
+      const wanted = alone || newest() === 0 ? differing() : planned(newest() + 1);
       for (const slice of wanted) {
         const stored = await api.apply(slice, false, signal);
         this.#stored.set(stored.metadata.name, stored);
@@ -135,7 +160,7 @@ export class Publisher {
         generation: wanted[0]?.spec.pool.generation,
       });
     }
-    for (const slice of this.#obsolete(planned(newest))) {
+    for (const slice of this.#obsolete(planned(newest()))) {
       await api.remove(slice, signal);
       this.#stored.delete(slice.metadata.name);
     }
@@ -184,12 +209,19 @@ export class Publisher {
     return undefined;
   }
 
+  #replace(slices: readonly StoredSlice[]): void {
+    this.#stored.clear();
+    for (const slice of slices) this.#stored.set(slice.metadata.name, slice);
+  }
+
   async #woken(signal: AbortSignal): Promise<void> {
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
     const resync = new AbortController();
     const timer = pause(RESYNC_MS, AbortSignal.any([signal, resync.signal])).then(() => {
+      if (resync.signal.aborted) return;
+      this.#relist = true;
       this.#dirty = true;
     });
     await Promise.race([woken, timer]);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
@@ -58,6 +58,7 @@ describe("the checkpoint", () => {
   const memory = {
     bootId: "b1",
     epoch: 7n,
+    complete: true,
     entries: [entry("a", "1-2"), entry("b", "4", "draining"), entry("c", "5", "preparing")],
   };
 
@@ -81,6 +82,11 @@ describe("the checkpoint", () => {
       expect((await file.load()).kind, `changed at ${at}`).to.equal("damaged");
     }
     expect((await file.load()).kind).to.equal("none");
+  });
+  it("remembers that not everybody was asked yet, and an older one knows all", () => {
+    expect(parseMemory(printMemory({ ...memory, complete: false })).complete).to.equal(false);
+    expect(parseMemory(printMemory(memory))).to.deep.equal(memory);
+    expect(printMemory(memory)).to.not.include("complete");
   });
   it("of a later release, with members this one does not know, is read", () => {
     const later = JSON.parse(printMemory(memory)) as { claims: Record<string, unknown>[] };
@@ -139,13 +145,61 @@ describe("CDI files", () => {
         },
       })),
     );
-    writeFileSync(join(dir, "new", "dra.k8s.io-cpu_claim-garbled.json"), "{");
     const remembered = await cdi.remembered();
     expect(remembered.allocations.map((one) => [one.claim.uid, one.shares.length])).to.deep.equal([[uid, 2]]);
-    expect(remembered.unreadable).to.deep.equal(["dra.k8s.io-cpu_claim-garbled.json"]);
     await cdi.remove(uid);
     await cdi.remove(uid);
-    expect(await cdi.list()).to.deep.equal(["garbled"]);
+    expect(await cdi.list()).to.deep.equal([]);
+  });
+
+  it("that cannot be read are named, whatever they are, and keep nobody from the others", async () => {
+    const path = join(dir, "odd");
+    const cdi = new CdiDirectory(path);
+    await cdi.write(toAllocation(entry(uid, "2-3")));
+    const file = (name: string): string => join(path, `dra.k8s.io-cpu_claim-${name}.json`);
+    const annotated = (claim: object): string =>
+      JSON.stringify({ kind: "dra.k8s.io/cpu", annotations: { "dra.cpu/allocation": JSON.stringify(claim) } });
+    writeFileSync(file("garbled"), "{");
+    writeFileSync(file("null"), "null");
+    writeFileSync(file("nameless"), annotated({ shares: [], idle: "" }));
+    const share = { request: "a", pool: "n", device: "d", cpus: "1" };
+    writeFileSync(file("another"), annotated({ claim: { uid, namespace: "d", name: "x" }, shares: [share] }));
+    writeFileSync(file("long"), Buffer.alloc((1 << 20) + 1, " "));
+    mkdirSync(file("directory"));
+    const remembered = await cdi.remembered();
+    expect(remembered.allocations.map((one) => one.claim.uid)).to.deep.equal([uid]);
+    expect(remembered.unreadable.map((one) => one.file.replace(/.*_claim-|[.]json/g, "")).sort()).to.deep.equal([
+      "another",
+      "directory",
+      "garbled",
+      "long",
+      "nameless",
+      "null",
+    ]);
+    expect(remembered.unreadable.every((one) => one.why !== "")).to.equal(true);
+  });
+
+  it("of the reference driver tell uid and CPUs, and keep the name of their one device when written again", async () => {
+    const cdi = new CdiDirectory(join(dir, "reference"));
+    const env = [`DRA_CPUSET_${uid}=0-1,4`];
+    mkdirSync(join(dir, "reference"));
+    writeFileSync(
+      join(dir, "reference", `dra.k8s.io-cpu_claim-${uid}.json`),
+      JSON.stringify({
+        cdiVersion: "0.8.0",
+        kind: "dra.k8s.io/cpu",
+        devices: [{ name: `claim-${uid}`, containerEdits: { env } }],
+        containerEdits: {},
+      }),
+    );
+    const { allocations, bare, unreadable } = await cdi.remembered();
+    expect([allocations, unreadable]).to.deep.equal([[], []]);
+    expect(bare.map((one) => [one.uid, one.cpus.toString()])).to.deep.equal([[uid, "0-1,4"]]);
+    const whole = { request: "", pool: "", device: "", cpus: CpuSet.parse("0-1,4") };
+    await cdi.write(toAllocation({ ...entry(uid, "0-1,4"), shares: [whole] }));
+    const text = readFileSync(join(dir, "reference", `dra.k8s.io-cpu_claim-${uid}.json`), "utf8");
+    expect(text).to.include(`"name":"claim-${uid}"`).and.include(`"env":["DRA_CPUSET_${uid}=0-1,4"]`);
+    expect(text).to.include("container-not-pinned");
   });
 
   it("in a directory that cannot be made, fail in a sentence", async () => {

@@ -77,6 +77,17 @@ describe("waiting for CPUs", () => {
     expect(await refused.catch((cause: unknown) => (cause as Error).message)).to.equal("never here");
     expect(await next).to.equal("next");
   });
+  it("lets those behind look again when somebody gives up", async () => {
+    node.free = CpuSet.parse("0");
+    const patience = new AbortController();
+    const big = node.shortage.wait({ cpus: CpuSet.parse("0-7"), fixed: false }, () => undefined, patience.signal);
+    const small = node.ask("small", "0-7", 1);
+    expect(node.served).to.deep.equal([]);
+    patience.abort();
+    expect(await big).to.equal(undefined);
+    expect(node.served).to.deep.equal(["small 0"]);
+    expect(await small).to.equal("small");
+  });
   it("ends without an answer when time is up", async () => {
     const mine = node.ask("late", "0", 1);
     node.stop.abort();

@@ -46,6 +46,10 @@ class Server implements SliceApi {
     this.stored.delete(slice.metadata.name);
   }
 
+  async list(): Promise<StoredSlice[]> {
+    return [...this.stored.values()];
+  }
+
   tell(event: SliceEvent): void {
     this.#events.push(event);
     this.#wake();

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import type { StoredSlice } from "@dracpu/driver/publish/ports.ts";
+import type { KubernetesEvent } from "@dracpu/driver/report/ports.ts";
 import type { ResourceSlice } from "@dracpu/driver/slices/device.ts";
 
 const API = "/apis/resource.k8s.io/v1";
@@ -23,6 +24,11 @@ export class FakeApiServer {
   readonly claims = new Map<string, ResourceClaim>();
   readonly slices = new Map<string, StoredSlice>();
   readonly requests: string[] = [];
+  readonly events: KubernetesEvent[] = [];
+  /** By name. */
+  readonly pods = new Map<string, object>();
+  /** Text in place of the next lists of slices, a success in HTTP's eyes. */
+  oddList: string | undefined;
   readonly nodeUid = randomUUID();
   /** As a server without the feature gate of shared devices: the field is dropped without a word. */
   dropsSharedDevices = false;
@@ -72,6 +78,14 @@ export class FakeApiServer {
     this.#watches.clear();
   }
 
+  /** A line of every watch that no server should write. */
+  tellOdd(line: string): void {
+    for (const watch of this.#watches) watch.write(`${line}\n`);
+  }
+
+  /** Somebody else writes a slice after each of the driver's applies. */
+  meddler: ((slice: StoredSlice) => StoredSlice) | undefined;
+
   /** Somebody else deletes a slice. */
   deleteSlice(name: string): void {
     const slice = this.slices.get(name);
@@ -105,8 +119,17 @@ export class FakeApiServer {
     const slice = new RegExp(`^${API}/resourceslices(?:/([^/]+))?$`).exec(url.pathname);
     if (claim !== null) {
       const found = this.claims.get(`${claim[1] ?? ""}/${claim[2] ?? ""}`);
-      if (found === undefined) status(response, 404, `resourceclaims "${claim[2] ?? ""}" not found`);
+      if (found === undefined) notFound(response, "resourceclaims", claim[2] ?? "");
       else answer(response, found);
+    } else if (/^\/api\/v1\/namespaces\/[^/]+\/events$/.test(url.pathname) && method === "POST") {
+      this.events.push(JSON.parse(text) as KubernetesEvent);
+      answer(response, JSON.parse(text));
+    } else if (/^\/api\/v1\/namespaces\/[^/]+\/pods\/[^/]+$/.test(url.pathname)) {
+      const found = this.pods.get(url.pathname.split("/").pop() ?? "");
+      if (found === undefined) notFound(response, "pods", url.pathname.split("/").pop() ?? "");
+      else answer(response, found);
+    } else if (url.pathname === `${API}/resourceclaims`) {
+      answer(response, { metadata: { resourceVersion: String(this.#version) }, items: [...this.claims.values()] });
     } else if (/^\/api\/v1\/nodes\/[^/]+$/.test(url.pathname)) {
       answer(response, { metadata: { name: url.pathname.split("/").pop(), uid: this.nodeUid } });
     } else if (slice?.[1] !== undefined) {
@@ -117,6 +140,10 @@ export class FakeApiServer {
   }
 
   #list(response: ServerResponse, query: URLSearchParams): void {
+    if (!query.has("watch") && this.oddList !== undefined) {
+      response.writeHead(200, { "content-type": "application/json" }).end(this.oddList);
+      return;
+    }
     if (!query.has("watch")) {
       answer(response, { metadata: { resourceVersion: String(this.#version) }, items: [...this.slices.values()] });
       return;
@@ -149,6 +176,11 @@ export class FakeApiServer {
     if (!dryRun) {
       this.slices.set(name, stored);
       this.#tell(before === undefined ? "ADDED" : "MODIFIED", stored);
+      if (this.meddler !== undefined) {
+        const theirs = this.#stamped(this.meddler(stored));
+        this.slices.set(name, theirs);
+        setImmediate(() => this.#tell("MODIFIED", theirs));
+      }
     }
     answer(response, stored);
   }
@@ -156,7 +188,7 @@ export class FakeApiServer {
   #delete(response: ServerResponse, name: string, text: string): void {
     const { preconditions } = JSON.parse(text) as { preconditions: { uid: string; resourceVersion: string } };
     const found = this.slices.get(name);
-    if (found === undefined) status(response, 404, `resourceslices "${name}" not found`);
+    if (found === undefined) notFound(response, "resourceslices", name);
     else if (
       found.metadata.uid !== preconditions.uid ||
       found.metadata.resourceVersion !== preconditions.resourceVersion
@@ -182,6 +214,21 @@ export class FakeApiServer {
 
 function answer(response: ServerResponse, body: unknown): void {
   response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+function notFound(response: ServerResponse, kind: string, name: string): void {
+  const details = { name, group: "resource.k8s.io", kind };
+  response.writeHead(404, { "content-type": "application/json" });
+  response.end(
+    JSON.stringify({
+      kind: "Status",
+      status: "Failure",
+      code: 404,
+      reason: "NotFound",
+      message: `${kind}.resource.k8s.io "${name}" not found`,
+      details,
+    }),
+  );
 }
 
 function status(response: ServerResponse, code: number, message: string, retryAfter?: number): void {

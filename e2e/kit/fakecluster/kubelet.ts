@@ -114,6 +114,8 @@ export class FakeKubelet {
 function dial(path: string): Client {
   return new Client(`unix:${path}`, credentials.createInsecure(), {
     "grpc.default_authority": encodeURIComponent(path),
+    // A pooled connection may be one to the process before, whose end has not been read yet.
+    "grpc.use_local_subchannel_pool": 1,
   });
 }
 

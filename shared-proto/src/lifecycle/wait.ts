@@ -1,3 +1,6 @@
+/** Node's timers fire at once beyond this. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 /** Resolves after `ms`, or at once when `signal` aborts; never rejects. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -10,7 +13,7 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.min(ms, LONGEST_MS));
     signal.addEventListener("abort", done, { once: true });
   });
 }

@@ -33,7 +33,8 @@ export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
   };
   for (const setting of settings) {
     flags[setting.flag] = {
-      type: setting.type,
+      // A number is read here, so that what is none can be shown.
+      type: setting.type === "boolean" ? "boolean" : "string",
       requiresArg: setting.type !== "boolean",
       describe: `${setting.describe} [default: ${shown(setting.default)}]`,
       ...(setting.aliases === undefined ? {} : { alias: [...setting.aliases] }),
@@ -67,6 +68,9 @@ export function resolveSettings(
     const given = argv[setting.flag];
     if (Array.isArray(given)) wrong.push(`--${setting.flag} is given more than once`);
     else if (given !== undefined) values[setting.key] = given as string | number | boolean;
+    const value = values[setting.key];
+    if (setting.type === "number" && typeof value === "string" && /^-?\d+$/.test(value))
+      values[setting.key] = Number(value);
   }
   for (const setting of settings) {
     const value = values[setting.key];

@@ -40,6 +40,8 @@ describe("settings", () => {
     expect(resolve({}, undefined, { NODE_NAME: "from-env" })["nodeName"]).to.equal("from-env");
     expect(resolve({ "reserved-cpus": "" }, 'reservedCPUs: "0"')["reservedCPUs"]).to.equal("");
     expect(resolve({}, "")["keepShared"]).to.equal(1);
+    expect(resolve({ "keep-shared": "3" })["keepShared"]).to.equal(3);
+    expect(resolve({ "keep-shared": "-1" })["keepShared"]).to.equal(-1);
   });
   for (const [what, argv, yaml, says] of [
     ["a misspelt key, with the nearest", {}, "reservedCpus: x", "did you mean reservedCPUs?"],
@@ -49,6 +51,7 @@ describe("settings", () => {
     ["a doubled key", {}, "lever: auto\nlever: file", "Map keys must be unique"],
     ["a list", {}, "- a", "no mapping"],
     ["a value that is none of the choices", {}, "lever: kernl", "none of auto, file"],
+    ["a flag that is no number, as it was written", { "keep-shared": "abc" }, undefined, '"abc" is no whole number'],
     ["a fraction", { "keep-shared": 1.5 }, undefined, "no whole number"],
     ["a flag given twice", { lever: ["auto", "file"] }, undefined, "more than once"],
     ["what its own check refuses", { "reserved-cpus": "bad" }, undefined, "reservedCPUs (--reserved-cpus): it is bad"],

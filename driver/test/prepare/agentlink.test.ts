@@ -1,0 +1,131 @@
+import { create } from "@bufbuild/protobuf";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import {
+  ApplyResponseSchema,
+  HelloResponseSchema,
+  ReplaceResponseSchema,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { EventSchema, WatchEventsResponseSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import { expect } from "chai";
+import { Ledger, type Entry } from "../../src/ledger/ledger.ts";
+import { AgentLink } from "../../src/prepare/agentlink.ts";
+import { AgentFault, type AgentPort } from "../../src/prepare/ports.ts";
+import { speaksOf } from "../../src/prepare/speaksof.ts";
+
+const entry = (uid: string, cpus: string): Entry => ({
+  claim: { uid, namespace: "d", name: uid },
+  phase: "preparing",
+  consumers: [],
+  shares: [{ request: "r", pool: "n", device: "x", cpus: CpuSet.parse(cpus) }],
+  idle: CpuSet.empty,
+  isolated: false,
+  results: [],
+  operationId: "",
+});
+
+describe("the link to the agent", () => {
+  const ledger = new Ledger();
+  const told: string[] = [];
+  let hangs = false;
+  let instance = "one";
+  const watchedFrom: bigint[] = [];
+  const never = (signal: AbortSignal): Promise<never> =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(new AgentFault("timeout", "the agent hangs")));
+    });
+  const agent: AgentPort = {
+    hello: () =>
+      Promise.resolve(create(HelloResponseSchema, { protocol: 1, agentVersion: "0", agentInstance: instance })),
+    replace: (_request, signal) => (hangs ? never(signal) : Promise.resolve(create(ReplaceResponseSchema))),
+    apply: (_request, signal) => (hangs ? never(signal) : Promise.resolve(create(ApplyResponseSchema))),
+    await: (_request, signal) => never(signal),
+    watchEvents: async function* (after) {
+      watchedFrom.push(after);
+      await Promise.resolve();
+      yield create(WatchEventsResponseSchema, {
+        what: { case: "event", value: create(EventSchema, { seq: after + 3n }) },
+      });
+    },
+  };
+  let epoch = 0n;
+  let epochFails = "";
+  const make = (): AgentLink =>
+    new AgentLink({
+      agent,
+      ledger,
+      machine: () => ({
+        online: CpuSet.parse("0-7"),
+        present: CpuSet.parse("0-7"),
+        reserved: CpuSet.empty,
+        keepShared: CpuSet.empty,
+        bootId: "b",
+      }),
+      instance: "d",
+      log: { info: () => {}, warn: (message) => told.push(message), error: () => {} },
+      epoch: {
+        get: () => epoch,
+        set: (next) => {
+          epoch = next;
+          return epochFails === "" ? Promise.resolve() : Promise.reject(new Error(epochFails));
+        },
+      },
+      onEvent: () => {},
+      onAgentMemory: () => {},
+      adoptHeld: () => {},
+    });
+
+  it("keeps each caller's bound while the agent hangs and others wait without one", async () => {
+    const link = make();
+    await link.push(AbortSignal.timeout(1000));
+    hangs = true;
+    ledger.put(entry("a", "1"));
+    const patient = new AbortController();
+    const others = [link.push(patient.signal), link.push(patient.signal)];
+    for (const other of others) other.catch(() => {});
+    const began = performance.now();
+    const why = await link.progress("a", 5000, AbortSignal.timeout(100)).catch((cause: Error) => cause.message);
+    expect(why).to.include("did not answer in time");
+    expect(performance.now() - began).to.be.below(1000);
+    patient.abort();
+    await Promise.allSettled(others);
+    hangs = false;
+  });
+
+  it("asks for events after the last one it saw, and from the oldest of another agent", async () => {
+    const stop = new AbortController();
+    const link = make();
+    const run = link.run(stop.signal);
+    for (let n = 0; n < 200 && watchedFrom.length < 2; n++) await new Promise((resolve) => setTimeout(resolve, 10));
+    instance = "two";
+    for (let n = 0; n < 200 && watchedFrom.length < 3; n++) await new Promise((resolve) => setTimeout(resolve, 10));
+    stop.abort();
+    await run;
+    expect(watchedFrom.slice(0, 3)).to.deep.equal([0n, 3n, 0n]);
+  });
+
+  it("calls a full disk a full disk, and not a lost connection", async () => {
+    epochFails = "Cannot write checkpoint.json: the disk is full; free space on it";
+    epoch = 0n;
+    const stop = new AbortController();
+    const link = make();
+    const run = link.run(stop.signal);
+    for (let n = 0; n < 100 && !link.state().why.includes("disk"); n++)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    stop.abort();
+    await run;
+    expect(link.state().why).to.include("the disk is full").and.not.include("no connection");
+    expect(told.at(-1)).to.include("the disk is full").and.not.include("no connection");
+  });
+
+  it("knows of which claim a refusal speaks", () => {
+    const claim = { uid: "11111111-2222-3333-4444-555555555555", namespace: "d", name: "a" };
+    for (const sentence of [
+      `the NRI agent refuses: claim ${claim.uid}: state 9 is not known`,
+      "the NRI agent refuses: Cannot move claim d/a: its containers run on r=1",
+      `CPU 3 is given to claim x and to claim ${claim.uid}`,
+    ])
+      expect(speaksOf(sentence, claim), sentence).to.equal(true);
+    for (const sentence of ["Cannot move claim d/ab: …", "Cannot move claim dd/a: …", `claim ${claim.uid}0: no`, "no"])
+      expect(speaksOf(sentence, claim), sentence).to.equal(false);
+  });
+});

@@ -1,0 +1,232 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { holdBare, nameBare } from "@dracpu/driver/prepare/adoption.ts";
+import { collectGone, finishPreparing, keepCdiFiles } from "@dracpu/driver/prepare/recovery.ts";
+import { Reservations } from "@dracpu/driver/prepare/reservations.ts";
+import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
+import { expect } from "chai";
+import { DriverWorld, uidOf } from "../kit/driverworld.ts";
+import { container, pod } from "../kit/enforcer.ts";
+import { until } from "../kit/node/processes.ts";
+
+describe("the driver keeps what it promised", () => {
+  let world: DriverWorld;
+  const silent = { info: () => {}, warn: () => {}, error: () => {} };
+  beforeEach(async () => {
+    world = new DriverWorld();
+    await world.serve();
+  });
+  afterEach(() => world.end());
+  const message = (outcome: PrepareOutcome | undefined): string =>
+    outcome?.kind === "refused" ? outcome.message : "prepared";
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const away = (isTransient: boolean, text: string): Error => Object.assign(new Error(text), { isTransient });
+  /** A container of the claim that runs on its CPUs, as the runtime lists it. */
+  const lives = async (name: string, cpus: string): Promise<void> => {
+    world.agent.cgroup.add("/kubepods/pu/c", cpus);
+    const cdi = [`dra.k8s.io/cpu=claim-${uidOf(name)}-cpus`];
+    await world.agent.connect([pod("pu")], [container("pu", "c", { cdi, env: [`DRA_CPUSET_${uidOf(name)}=${cpus}`] })]);
+  };
+
+  it("releases a claim that is gone at a second look only, goes on past one that cannot be asked for", async () => {
+    for (const name of ["a", "b"]) world.claim(name, "1");
+    for (const name of ["a", "b"]) expect(message(await world.prepare(name))).to.equal("prepared");
+    const looks = { firstMs: 1, againMs: 300, everyMs: 60_000 };
+    world.reads.length = 0;
+    const b = world.claims.get("b");
+    world.claims.delete("b");
+    const get = world.recovery.reader.get.bind(world.recovery.reader);
+    const reader = {
+      ...world.recovery.reader,
+      get: (namespace: string, name: string, signal: AbortSignal) =>
+        name === "a" ? Promise.reject(away(true, "not now")) : get(namespace, name, signal),
+    };
+    void collectGone({ ...world.recovery, reader }, world.stop.signal, looks);
+    await until("it has looked at b once", () => world.reads.includes("b"), 3000, 5);
+    world.claims.set("b", b as never);
+    await until("it has looked at b twice", () => world.reads.filter((one) => one === "b").length === 2, 3000, 5);
+    await sleep(50);
+    expect(world.ledger.entries().map((one) => [one.claim.name, one.phase])).to.deep.equal([
+      ["a", "prepared"],
+      ["b", "prepared"],
+    ]);
+    world.claims.delete("b");
+    void collectGone(world.recovery, world.stop.signal, looks);
+    await until("b is released", () => world.ledger.get(uidOf("b")) === undefined, 5000, 10);
+    expect(world.ledger.get(uidOf("a"))?.phase).to.equal("prepared");
+  });
+
+  it("writes a CDI file again that vanished, also of the claim that was prepared last", async () => {
+    world.claim("a", "2");
+    await world.prepare("a");
+    const entry = world.ledger.get(uidOf("a"));
+    // As a restart finds it: the flip to `prepared` is not worth a checkpoint.
+    if (entry !== undefined) world.ledger.put({ ...entry, phase: "preparing" });
+    rmSync(join(world.dir, "cdi"), { recursive: true });
+    void keepCdiFiles(world.recovery, world.stop.signal, 20);
+    await finishPreparing(world.recovery, world.stop.signal);
+    expect(await world.cdi.list()).to.deep.equal([uidOf("a")]);
+    expect(world.ledger.get(uidOf("a"))?.phase).to.equal("prepared");
+  });
+
+  it("outlives a CDI directory that cannot be listed", async () => {
+    world.claim("a", "1");
+    await world.prepare("a");
+    const entry = world.ledger.get(uidOf("a"));
+    if (entry !== undefined) world.ledger.put({ ...entry, phase: "preparing" });
+    rmSync(join(world.dir, "cdi"), { recursive: true });
+    writeFileSync(join(world.dir, "cdi"), "");
+    const kept = keepCdiFiles(world.recovery, world.stop.signal, 20);
+    const finished = finishPreparing(world.recovery, world.stop.signal);
+    await sleep(100);
+    rmSync(join(world.dir, "cdi"));
+    mkdirSync(join(world.dir, "cdi"));
+    await finished;
+    expect(await world.cdi.list()).to.deep.equal([uidOf("a")]);
+    world.stop.abort();
+    await kept;
+  });
+
+  it("follows the agent where containers run on other CPUs, and lets one bad entry keep nobody else from it", async () => {
+    world.claim("run", "3");
+    expect(message(await world.prepare("run"))).to.equal("prepared");
+    await lives("run", "1-3");
+    const entry = world.ledger.get(uidOf("run"));
+    if (entry === undefined) throw new Error("no entry");
+    // A ledger that lost its memory and chose anew.
+    const [share] = entry.shares;
+    world.ledger.put({ ...entry, shares: share === undefined ? [] : [{ ...share, cpus: CpuSet.parse("5-7") }] });
+    await world.recovery.link.push(AbortSignal.timeout(3000));
+    world.claim("other", "1");
+    expect(message(await world.prepare("other"))).to.equal("prepared");
+    expect(world.ledger.get(uidOf("run"))?.shares[0]?.cpus.toString()).to.equal("1-3");
+    expect(message(await world.prepare("run"))).to.equal("prepared");
+    expect(CpuSet.parse(world.held()).intersect(CpuSet.parse("1-3")).toString()).to.equal("1-3");
+    await until(
+      "its file follows",
+      async () =>
+        (await world.cdi.remembered()).allocations.some(
+          (one) => one.claim.name === "run" && one.shares[0]?.cpus.toString() === "1-3",
+        ),
+      3000,
+      20,
+    );
+  });
+
+  it("goes on with the others where the agent can never take a claim", async () => {
+    world.claim("bad", "1");
+    const long = "x".repeat(300);
+    world.claims.set("bad", {
+      ...world.claims.get("bad"),
+      metadata: { name: "bad", namespace: long, uid: uidOf("bad") },
+    });
+    const bad = world.prepare("bad", AbortSignal.timeout(1500));
+    await sleep(100);
+    world.claim("good", "1");
+    expect(message(await world.prepare("good"))).to.equal("prepared");
+    expect(message(await bad)).to.include("longer than 253 characters");
+  });
+
+  it("waits for the release of the same claim inside the call", async () => {
+    world.claim("a", "2");
+    await world.prepare("a");
+    await lives("a", "1-2");
+    await world.unprepare("a");
+    const refused = message(await world.prepare("a", AbortSignal.timeout(300)));
+    expect(refused).to.include("still being released on this node").and.include("1-2");
+    const again = world.prepare("a");
+    await sleep(100);
+    world.agent.cgroup.groups.delete("/kubepods/pu/c");
+    await world.agent.connect();
+    expect(message(await again)).to.equal("prepared");
+  });
+
+  it("answers admin access without CPUs, file or ledger", async () => {
+    world.allocate("admin", [{ device: "cpudevnuma000", adminAccess: true }]);
+    expect(await world.prepare("admin")).to.deep.equal({
+      kind: "prepared",
+      devices: [{ requestNames: ["cpus"], pool: "n", device: "cpudevnuma000", cdiDeviceIds: [], shareId: undefined }],
+    });
+    expect(world.ledger.entries()).to.deep.equal([]);
+    expect(await world.cdi.list()).to.deep.equal([]);
+    expect(await world.unprepare("admin")).to.deep.equal({ kind: "done" });
+  });
+
+  it("answers a prepared claim as it was while the API server is away, and says of others what is wrong", async () => {
+    world.claim("a", "2");
+    const first = await world.prepare("a");
+    world.readFails = away(true, "the API server (https://api) does not answer (ECONNREFUSED)");
+    expect(await world.prepare("a")).to.deep.equal(first);
+    world.claim("b", "1");
+    expect(message(await world.prepare("b"))).to.equal(
+      "dra.cpu: Cannot prepare claim default/b: the API server (https://api) does not answer (ECONNREFUSED); the kubelet tries again",
+    );
+    world.readFails = away(false, "the API server (https://api) answers 403");
+    expect(message(await world.prepare("a"))).to.include("answers 403");
+  });
+
+  it("holds the CPUs of the reference driver's claims, finds their names, and gives them the gate", async () => {
+    const uid = uidOf("ref");
+    holdBare(world.ledger, [{ uid, cpus: CpuSet.parse("1-2") }], silent);
+    world.claim("all", "7");
+    expect(message(await world.prepare("all", AbortSignal.timeout(300)))).to.include("5 are free");
+    await keepCdiFiles(world.recovery, AbortSignal.timeout(50), 20);
+    expect(await world.cdi.list(), "no gate before its pods are known").to.deep.equal([]);
+    world.claim("ref", "2");
+    await nameBare(world.recovery, world.stop.signal, 20);
+    expect(world.ledger.get(uid)).to.deep.include({ claim: { uid, namespace: "default", name: "ref" } });
+    expect(world.ledger.get(uid)?.consumers.map((one) => one.uid)).to.deep.equal(["pu"]);
+    expect(await world.cdi.list()).to.deep.equal([uid]);
+    const outcome = await world.prepare("ref");
+    expect(outcome?.kind === "prepared" && outcome.devices[0]?.cdiDeviceIds).to.deep.equal([
+      `dra.k8s.io/cpu=claim-${uid}`,
+    ]);
+    holdBare(world.ledger, [{ uid: uidOf("gone"), cpus: CpuSet.parse("6") }], silent);
+    await nameBare(world.recovery, world.stop.signal, 20);
+    await until(
+      "a claim that is on no list is released",
+      () => world.ledger.get(uidOf("gone")) === undefined,
+      3000,
+      10,
+    );
+  });
+
+  it("reads a reservation once, however often it is asked to", async () => {
+    world.claim("a", "1");
+    await world.prepare("a");
+    world.reads.length = 0;
+    const reservations = new Reservations(world.recovery);
+    for (let n = 0; n < 20; n++) reservations.readAgain(uidOf("a"), world.stop.signal);
+    await until("it is read", () => world.reads.length > 0, 2000, 5);
+    await sleep(50);
+    expect(world.reads).to.deep.equal(["a"]);
+  });
+
+  it("drains a claim whose CDI file cannot be removed, and removes it later", async () => {
+    world.claim("a", "1");
+    await world.prepare("a");
+    const file = join(world.dir, "cdi", `dra.k8s.io-cpu_claim-${uidOf("a")}.json`);
+    rmSync(file);
+    mkdirSync(file);
+    expect(await world.unprepare("a")).to.have.property("kind", "failed");
+    expect(world.ledger.get(uidOf("a"))?.phase).to.equal("draining");
+    rmSync(file, { recursive: true });
+    await until("it is drained", () => world.ledger.entries().length === 0, 5000, 10);
+  });
+
+  it("fails what is under way in words when it stops, and takes nothing new", async () => {
+    world.claim("a", "7");
+    world.claim("b", "1");
+    await world.prepare("a");
+    const waiting = world.prepare("b", new AbortController().signal);
+    await sleep(50);
+    const stopped = world.preparer.stop(100);
+    await sleep(10);
+    expect(message(await world.prepare("b2"))).to.include("the driver is stopping");
+    expect(message(await waiting))
+      .to.include("claim default/b")
+      .and.include("the driver is stopping");
+    await stopped;
+  });
+});
