@@ -2,6 +2,7 @@ import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-prot
 import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
 import { adoptPartitions, holdClaims } from "./holding.ts";
+import { sayRepaired } from "./verifier.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { marksOf, newRecord, phaseOf, storedMask } from "./record.ts";
@@ -86,6 +87,7 @@ export async function synchronize(
     const record = parts.classify(pod, container, cdiVisible);
     if (before !== undefined) {
       record.stopping = before.stopping;
+      record.outside = before.outside;
       record.grants = [...before.grants];
       if (record.grants.length > 0) lost.push(record);
     }
@@ -134,9 +136,12 @@ function repairAll(parts: EnforcerParts): void {
     if (record.phase === "created" || record.phase === "stopped") continue;
     const was = record.effective;
     const escaped = was !== undefined && node.isTooWide(record) && (record.role === "claim" || was.overlaps(held));
-    if (escaped) parts.say.escaped(record, was, "it was created or changed while the agent was away");
+    if (escaped) {
+      record.outside = true;
+      parts.say.escaped(record, was, "it was created or changed while the agent was away");
+    }
     if (mover.settle(record, record.role === "claim", true) === "wrong" && record.problem !== "")
       parts.say.problem(record.problem, record.ref);
-    if (escaped && !node.isTooWide(record)) parts.say.repaired(record);
+    sayRepaired(parts, record);
   }
 }
