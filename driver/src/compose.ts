@@ -1,16 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { coded, type Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
 import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { allocationFromWire, WireFault } from "@dracpu/shared-proto/contract/wire.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
-import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { known } from "./compose/known.ts";
+import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
 import type { DriverSettings } from "./config/settings.ts";
@@ -72,7 +74,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     wholeCores: settings.policy.cores !== "any",
     ...(settings.exposePCIeRoots ? { pcieRoots: readPcieRoots(sysfs), pcieRootLists: settings.pcieRootLists } : {}),
   });
-  for (const problem of plan.problems) log.warn(problem);
+  for (const problem of plan.problems) log.warn(problem, { code: CODES.machineUnclear.id });
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const machineRecord: MachineRecord = {
     online: machine.online,
@@ -111,6 +113,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
       file: loaded.aside,
       cause: loaded.why,
+      code: CODES.checkpointDamaged.id,
     });
   }
   const rebuilding: Rebuilding = new Rebuilding({
@@ -190,7 +193,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
     const tidings = tidingsOf(event, settings.nodeName, Date.now());
-    if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal);
+    if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal, codeOf(event.code));
     if (event.reason !== "RESERVATION_UNKNOWN") return;
     for (const claim of event.claims) reservations.readAgain(claim.uid, signal);
   };
@@ -220,6 +223,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     },
     onReleaseFailed: (claim, why) => reporter.tell(claimNamed(claim), "UnprepareFailed", why, signal),
     now: () => performance.now(),
+    time: () => Date.now(),
   });
   const publisher = new Publisher({
     api,
@@ -240,22 +244,28 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log,
     onContact: () => publisher.contact(signal),
   });
-  const problems = (): string[] => {
-    const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding.why()];
-    if (plan.devices.length === 0) found.push(...plan.problems.slice(-1));
-    if (!link.state().connected) found.push(link.state().why);
-    return found.filter((one) => one !== "");
-  };
+  const problems = (): Finding[] =>
+    problemsOf({
+      kubelet: kubelet.state().why,
+      publisher: publisher.state(),
+      rebuilding: rebuilding.why(),
+      agent: link.state(),
+      offers: plan,
+    });
 
   for (const entry of ledger.entries())
     if (!cpusOf(entry).isSubsetOf(machine.online))
-      log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
+      log.warn("a claim holds CPUs that are not online", {
+        claimUID: entry.claim.uid,
+        cpus: cpusOf(entry).toString(),
+        code: CODES.claimCpusOffline.id,
+      });
   // Before the kubelet is told of this driver: a port that is in use ends the process here.
   if (settings.bindAddress !== "") {
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(problems),
+        "/readyz": probe(() => problems().map(coded)),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,
@@ -279,17 +289,5 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
-  });
-}
-
-function known(allocations: readonly Allocation[], log: LogWriter): ReturnType<typeof allocationFromWire>[] {
-  return allocations.flatMap((message) => {
-    try {
-      return [allocationFromWire(message)];
-    } catch (cause) {
-      if (!(cause instanceof WireFault)) throw cause;
-      log.error("the NRI agent remembers a claim that cannot be read", { cause: cause.message });
-      return [];
-    }
   });
 }

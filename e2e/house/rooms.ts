@@ -6,6 +6,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   "shared-proto": {
     cpuset: "pure",
     contract: "pure",
+    codes: "pure",
     socket: "edge",
     disk: "edge",
     observe: "edge",

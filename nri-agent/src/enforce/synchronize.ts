@@ -1,4 +1,5 @@
 import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
 import { adoptPartitions, holdClaims } from "./holding.ts";
@@ -32,7 +33,7 @@ export function classify(
     case "forged":
     case "malformed":
       record.confined = `Confined to the shared pool: it carries ${reading.variable}, but ${reading.because}`;
-      parts.say.problem(record.confined, record.ref);
+      parts.say.problem(record.confined, record.ref, CODES.confined);
       return record;
     case "claims":
       break;
@@ -141,7 +142,7 @@ function repairAll(parts: EnforcerParts): void {
       parts.say.escaped(record, was, "it was created or changed while the agent was away");
     }
     if (mover.settle(record, record.role === "claim", true) === "wrong" && record.problem !== "")
-      parts.say.problem(record.problem, record.ref);
+      parts.say.problem(record.problem, record.ref, CODES.maskFailed);
     sayRepaired(parts, record);
   }
 }

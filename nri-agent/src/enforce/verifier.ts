@@ -1,6 +1,7 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { holdClaims } from "./holding.ts";
+import { holdClaims, notAlone } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -94,7 +95,7 @@ export class Verifier {
       container.partition = "none";
       const why = claimStart.hold(container, path);
       if (why === "") say.repaired(container);
-      else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
+      else say.problem(notAlone(container, why), container.ref, CODES.maskFailed);
       this.#p.changed();
     }
   }
