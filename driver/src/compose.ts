@@ -1,9 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { coded, type Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
-import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -12,18 +10,22 @@ import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { known } from "./compose/known.ts";
+import { machineOf } from "./compose/machine.ts";
 import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
 import type { DriverSettings } from "./config/settings.ts";
+import { Sight } from "./compose/sight.ts";
 import { AgentClient } from "./control/agentclient.ts";
 import { CdiDirectory } from "./disk/cdidirectory.ts";
-import type { Offer } from "./claims/decide.ts";
 import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
+import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
 import { afterBoot } from "./ledger/checkpoint.ts";
 import { cpusOf, Ledger } from "./ledger/ledger.ts";
+import { servePage } from "./page/serve.ts";
+import { entryOf } from "./picture/timeline.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
 import { Preparer } from "./prepare/preparer.ts";
 import { PerKey, Shortage } from "./prepare/queue.ts";
@@ -37,10 +39,6 @@ import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
 import { tellUnknownRequests } from "./report/requests.ts";
 import { devicesFor } from "./slices/kept.ts";
-import { readPcieRoots } from "./slices/pcieroots.ts";
-import { planDevices } from "./slices/plan.ts";
-import { sysfsOf } from "./sysfs/source.ts";
-import { readMachine } from "./topology/read.ts";
 
 const STILL_IN_USE =
   "The claim is released, and containers of it still live: its CPUs go to nobody until they are gone";
@@ -64,35 +62,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (unlock === undefined) return;
   program.onStop(unlock);
 
-  const sysfs = sysfsOf(settings);
-  const machine = readMachine(sysfs);
-  const plan = planDevices(machine, {
-    mode: settings.cpuDeviceMode,
-    groupBy: settings.groupBy,
-    reserved: settings.reservedCPUs,
-    keepShared: settings.keepShared,
-    wholeCores: settings.policy.cores !== "any",
-    ...(settings.exposePCIeRoots ? { pcieRoots: readPcieRoots(sysfs), pcieRootLists: settings.pcieRootLists } : {}),
-  });
+  const { machine, plan, record: machineRecord, offer } = machineOf(settings);
   for (const problem of plan.problems) log.warn(problem, { code: CODES.machineUnclear.id });
-  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const machineRecord: MachineRecord = {
-    online: machine.online,
-    present: machine.present,
-    reserved: settings.reservedCPUs,
-    keepShared: plan.keepShared,
-    bootId,
-  };
-  const offer: Offer = {
-    driver: DRIVER_NAME,
-    pool: settings.nodeName,
-    machine,
-    candidates: plan.candidates,
-    offered: plan.devices.map((device) => device.name),
-    defaults: settings.policy,
-    reserved: settings.reservedCPUs,
-    keepShared: plan.keepShared,
-  };
+  const { bootId } = machineRecord;
 
   const ledger = new Ledger();
   const file = new CheckpointFile(settings.stateDir);
@@ -192,6 +164,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   };
   const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
+    sight.tell(entryOf(event));
     const tidings = tidingsOf(event, settings.nodeName, Date.now());
     if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal, codeOf(event.code));
     if (event.reason !== "RESERVATION_UNKNOWN") return;
@@ -210,8 +183,14 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     notReady: () => rebuilding.why(),
     log,
     newOperationId: () => randomUUID().slice(0, 8),
-    onPrepared: (result, seconds, cpus) => metrics.prepared(result, seconds, cpus),
-    onUnprepared: (result) => metrics.unprepared(result),
+    onPrepared: (outcome) => {
+      metrics.prepared(outcome.result, outcome.seconds, outcome.cpus.size);
+      sight.ended("prepared", outcome, outcome.cpus.toString());
+    },
+    onUnprepared: (outcome) => {
+      metrics.unprepared(outcome.result);
+      sight.ended("released", outcome, "");
+    },
     onServed: (claim) => {
       tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
         // Said once; each Prepare would say it again.
@@ -253,6 +232,16 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       offers: plan,
     });
 
+  const sight: Sight = new Sight({
+    node: settings.nodeName,
+    machine: () => machine,
+    reserved: settings.reservedCPUs,
+    keepShared: () => plan.keepShared,
+    ledger,
+    agent: new AgentInspect(settings.inspectSocket),
+    findings: problems,
+  });
+
   for (const entry of ledger.entries())
     if (!cpusOf(entry).isSubsetOf(machine.online))
       log.warn("a claim holds CPUs that are not online", {
@@ -274,6 +263,12 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       }),
     );
   }
+  if (settings.pageAddress !== "")
+    await servePage(settings.pageAddress, sight).then(
+      (close) => program.onStop(close),
+      // Claims do not wait for a picture of them.
+      (cause: unknown) => log.warn("there is no page", { cause: (cause as Error).message }),
+    );
   releaser.start(signal);
   program.supervise(link.run(signal));
   await kubelet.start();

@@ -31,7 +31,7 @@ let status = 1;
 try {
   console.log(styleText("bold", `A node of ${online.size} CPUs (${argv.machine}) in ${node.dir}`));
   await node.start();
-  const draw = (): Promise<string> => node.ask(main("driver"), ["state"]);
+  const draw = (): Promise<string> => node.ask(main("driver"), ["map"]);
   const well = await Promise.race([play({ node, stage, draw }), stopped(asked.signal)]);
   if (well === undefined) console.log("\nstopped");
   else if (!argv.once && well) await live(node, { draw, program: main("driver"), signal: asked.signal });

@@ -1,5 +1,6 @@
-import { coded } from "@dracpu/shared-proto/codes/code.ts";
+import { coded, type Code } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { readClaim, readResults, type Offer } from "../claims/decide.ts";
@@ -52,8 +53,8 @@ export interface PreparerOptions {
   readonly notReady: () => string;
   readonly log: PrepareLog;
   newOperationId(): string;
-  onPrepared(result: "success" | "error", seconds: number, cpus: number): void;
-  onUnprepared(result: "success" | "error"): void;
+  onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
+  onUnprepared(outcome: Outcome): void;
   /** A claim that had no CPUs before is prepared. */
   onServed(claim: ResourceClaim): void;
   /** Kubernetes tells nobody about a release that fails. */
@@ -61,6 +62,16 @@ export interface PreparerOptions {
   now(): number;
   /** Milliseconds since 1970. */
   time(): number;
+}
+
+/** How a call for one claim ended. */
+export interface Outcome {
+  readonly result: "success" | "error";
+  readonly claim: ClaimRef;
+  readonly operation: string;
+  /** Why it failed. */
+  readonly why: string;
+  readonly code: Code | undefined;
 }
 
 /**
@@ -103,19 +114,21 @@ export class Preparer implements DraPlugin {
     const began = this.#o.now();
     const fields = { claim: `${ref.namespace}/${ref.name}`, claimUID: ref.uid, operation: this.#o.newOperationId() };
     this.#o.log.info("begin: prepare", fields);
+    const about = { claim: ref, operation: fields.operation, why: "", code: undefined };
     const seconds = (): number => (this.#o.now() - began) / 1000;
     try {
       const entry = await this.#bring(ref, fields.operation, signal);
       const cpus = cpusOf(entry);
-      this.#o.onPrepared("success", seconds(), cpus.size);
+      this.#o.onPrepared({ ...about, result: "success", seconds: seconds(), cpus });
       this.#o.log.info("end: prepare", { ...fields, cpus: cpus.toString(), seconds: seconds() });
       return { kind: "prepared", devices: devicesOf(entry) };
     } catch (cause) {
       const message = this.#stopping.signal.aborted
         ? `Cannot prepare claim ${ref.namespace}/${ref.name}: the driver is stopping; the kubelet tries again`
         : (cause as Error).message;
-      this.#o.onPrepared("error", seconds(), 0);
       const code = cause instanceof Refused && !this.#stopping.signal.aborted ? cause.code : CODES.driverNotReady;
+      const failed = { ...about, result: "error", why: message, code, seconds: seconds(), cpus: CpuSet.empty } as const;
+      this.#o.onPrepared(failed);
       this.#o.log.warn("end: prepare", { ...fields, seconds: seconds(), cause: message, code: code.id });
       if (!(cause instanceof Refused) && (cause as { code?: unknown }).code === undefined) {
         this.#o.log.error("a prepare failed in an unforeseen way", {
@@ -249,15 +262,16 @@ export class Preparer implements DraPlugin {
 
   async #unprepareOne(ref: ClaimRef, signal: AbortSignal): Promise<UnprepareOutcome> {
     const fields = { claim: `${ref.namespace}/${ref.name}`, claimUID: ref.uid, operation: this.#o.newOperationId() };
+    const about = { claim: ref, operation: fields.operation, why: "", code: undefined };
     this.#o.log.info("begin: unprepare", fields);
     try {
       await this.#o.releaser.release(ref.uid, signal);
-      this.#o.onUnprepared("success");
+      this.#o.onUnprepared({ ...about, result: "success" });
       this.#o.log.info("end: unprepare", fields);
       return { kind: "done" };
     } catch (cause) {
-      this.#o.onUnprepared("error");
       const why = (cause as Error).message;
+      this.#o.onUnprepared({ ...about, result: "error", why, code: CODES.unprepareFailed });
       this.#o.onReleaseFailed(ref, why);
       this.#o.log.error("end: unprepare", { ...fields, cause: why, code: CODES.unprepareFailed.id });
       const text = `dra.cpu: Cannot release claim ${ref.namespace}/${ref.name}: ${why}`;

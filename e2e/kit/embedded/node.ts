@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { AllocationConfig, ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import type { Device } from "@dracpu/driver/slices/device.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
@@ -40,6 +40,8 @@ export interface EmbeddedOptions {
   /** Programs with their first arguments. */
   readonly driver: readonly string[];
   readonly agent: readonly string[];
+  /** Of the driver's page; a free one by default. */
+  readonly pagePort?: number;
   /** Further flags of the driver. */
   readonly flags?: Readonly<Record<string, string>>;
 }
@@ -59,6 +61,7 @@ export class EmbeddedNode {
   readonly inspectSocket = join(this.dir, "ins", "inspect.sock");
   /** The driver's settings as a file, for `dracpu --config`. */
   readonly config = join(this.dir, "dracpu.yaml");
+  pageUrl = "";
   readonly pods = new Map<string, RunningPod>();
   readonly #o: EmbeddedOptions;
   readonly #stop = new AbortController();
@@ -110,7 +113,9 @@ export class EmbeddedNode {
       kubeconfig: this.api.kubeconfig(join(this.dir, "kubeconfig")),
       nodeName: NODE,
       reservedCPUs: this.#o.reserved ?? "",
+      pageAddress: `127.0.0.1:${this.#o.pagePort ?? (await freePort())}`,
     };
+    this.pageUrl = `http://${settings.pageAddress}/`;
     writeFileSync(this.config, `${JSON.stringify(settings, undefined, 2)}\n`);
     this.#driver = new DriverProcess({
       dir: this.dir,
@@ -118,7 +123,7 @@ export class EmbeddedNode {
       kubeconfig: settings.kubeconfig,
       kubeletRootDir: settings.kubeletRootDir,
       agentSocket: settings.agentSocket,
-      flags: { "--config": this.config, ...this.#o.flags },
+      flags: { "--config": this.config, "--page-address": settings.pageAddress, ...this.#o.flags },
     });
     await Promise.all([this.startAgent(), this.startDriver()]);
     await until("devices are published", () => this.api.slices.size > 0);
@@ -194,8 +199,16 @@ export class EmbeddedNode {
   /** Asks a program about this node. @returns what it printed. */
   async ask(program: readonly string[], argv: readonly string[]): Promise<string> {
     const [file = "", ...first] = program;
-    const { stdout } = await promisify(execFile)(file, [...first, ...argv, "--config", this.config]);
-    return stdout.trimEnd();
+    const env = { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: "1" } : {}) };
+    const all = [...first, ...argv, "--config", this.config];
+    return await new Promise((resolve, reject) => {
+      execFile(file, all, { env }, (cause, stdout, stderr) => {
+        // What is wrong on the node is part of the answer.
+        if (cause !== null && cause.code !== 3 && cause.code !== 4)
+          reject(new Error(stderr === "" ? cause.message : stderr, { cause }));
+        else resolve(stdout.trimEnd());
+      });
+    });
   }
 
   /** @param clean whether its directory goes too. */
@@ -265,4 +278,15 @@ export class EmbeddedNode {
       },
     };
   }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 }
