@@ -8,7 +8,6 @@ import { hideBin } from "yargs/helpers";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
 import { call, state } from "./commands/agent.ts";
 import type { Argv, Command } from "./commands/argv.ts";
-import { run } from "./commands/run.ts";
 import { claims, map, why } from "./commands/show.ts";
 import { topology } from "./commands/topology.ts";
 import { watch } from "./commands/watch.ts";
@@ -21,6 +20,10 @@ const output = (kind: "table" | "map" | "text"): Record<string, Options> => ({
   ...flags,
   output: { alias: "o", choices: [kind, "json"], default: kind, describe: "for people or for machines" },
 });
+/** These need the API server's client, which takes a while to load. */
+const run: Command = async (argv) => (await import("./commands/run.ts")).run(argv);
+const doctor: Command = async (argv) => (await import("./commands/doctor.ts")).doctor(argv);
+const gather: Command = async (argv) => (await import("./commands/gather.ts")).gather(argv);
 const from: Options = { type: "string", describe: "draw what was saved with `map -o json` or by `gather`" };
 const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 
@@ -60,6 +63,29 @@ async function main(): Promise<number> {
       "draw the machine anew whenever something changes; a line for each change where there is no terminal",
       (y) => y.options({ ...output("map"), fold }),
       doing(watch),
+    )
+    .command(
+      "doctor",
+      "compare everything that should agree: state, files, kernel, kubelet, runtime, API server; say what to do",
+      (y) =>
+        y.options({
+          ...output("text"),
+          pre: {
+            type: "boolean",
+            default: false,
+            describe: "before an installation: look at the node and cluster alone",
+          },
+          "nri-socket": { type: "string", describe: "NRI socket of the runtime [default: /var/run/nri/nri.sock]" },
+          "nri-plugins": { type: "string", describe: "plugins that the runtime starts [default: /opt/nri/plugins]" },
+          "cgroup-root": { type: "string", describe: "the host's cgroup file system [default: /sys/fs/cgroup]" },
+        }),
+      doing(doctor),
+    )
+    .command(
+      "gather",
+      "write one archive for a bug report: state, findings, topology, files of this driver; nothing secret",
+      (y) => y.options({ ...flags, file: { type: "string", describe: "where to [default: dracpu-NODE-TIME.tgz]" } }),
+      doing(gather),
     )
     .command(
       "topology",

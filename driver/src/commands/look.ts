@@ -5,6 +5,7 @@ import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { machineOf } from "../compose/machine.ts";
 import type { DriverSettings } from "../config/settings.ts";
 import { CheckpointFile } from "../disk/checkpointfile.ts";
+import { readFromArchive } from "../host/archive.ts";
 import { AgentInspect } from "../inspect/agentinspect.ts";
 import type { Entry as Held } from "../ledger/ledger.ts";
 import { paint } from "../picture/paint.ts";
@@ -28,16 +29,24 @@ export async function look(settings: DriverSettings): Promise<Looked> {
   return "picture" in asked ? asked : await lookAround(settings, asked.why);
 }
 
-/** As a file shows it that was saved with `-o json` or by `dracpu gather`. @throws SettingsFault */
-export function lookAtFile(path: string): Looked {
+/** As a file shows it that was saved with `-o json`, or an archive of `dracpu gather`. @throws SettingsFault */
+export async function lookAtFile(path: string): Promise<Looked> {
   try {
-    const saved = JSON.parse(readFileSync(path, "utf8")) as Partial<Looked> & Partial<Picture>;
+    const text = isArchive(path) ? await readFromArchive(path, "picture.json") : readFileSync(path, "utf8");
+    if (text === undefined) throw new Error("there is no picture.json in it");
+    const saved = JSON.parse(text) as Partial<Looked> & Partial<Picture>;
     const picture = saved.picture ?? (saved as Picture);
     if (!isPicture(picture)) throw new Error(`its layout is not ${PICTURE_LAYOUT}`);
     return { picture, entries: saved.entries ?? [] };
   } catch (cause) {
     throw new SettingsFault(`Cannot draw ${path}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** By its first two bytes. */
+function isArchive(path: string): boolean {
+  const head = readFileSync(path).subarray(0, 2);
+  return head[0] === 0x1f && head[1] === 0x8b;
 }
 
 function isPicture(value: { readonly layout?: string }): boolean {

@@ -45,7 +45,7 @@ export function mapOptions(argv: Argv): { readonly width: number; readonly fold:
 
 function looked(argv: Argv): Promise<Looked> {
   const file = argv["from"];
-  return typeof file === "string" ? Promise.resolve(lookAtFile(file)) : look(settingsOf(argv));
+  return typeof file === "string" ? lookAtFile(file) : look(settingsOf(argv));
 }
 
 /** Ages in a file are those of its moment. */
