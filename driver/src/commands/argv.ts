@@ -16,6 +16,11 @@ export function isJson(argv: Argv): boolean {
   return argv["output"] === "json";
 }
 
+export function textOf(argv: Argv, flag: string, byDefault: string): string {
+  const given = argv[flag];
+  return typeof given === "string" && given !== "" ? given : byDefault;
+}
+
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, undefined, 2));
 }

@@ -10,7 +10,7 @@ import { isSeen, type Check, type Facts, type Seen } from "../doctor/facts.ts";
 import { diskFacts, isWritable, kernelFacts, kubeletFacts, pluginFacts, see } from "../host/node.ts";
 import { processFacts } from "../host/processes.ts";
 import type { Picture } from "../picture/picture.ts";
-import { isJson, printJson, settingsOf, type Argv, type Command } from "./argv.ts";
+import { isJson, printJson, settingsOf, textOf, type Argv, type Command } from "./argv.ts";
 import { look } from "./look.ts";
 
 const API_MS = 5000;
@@ -28,7 +28,7 @@ export const doctor: Command = async (argv) => {
 
 /** @param picture none before an installation. */
 export async function examine(settings: DriverSettings, argv: Argv, picture: Picture | undefined): Promise<Check[]> {
-  const text = (flag: string, byDefault: string): string => String(argv[flag] ?? byDefault);
+  const text = (flag: string, byDefault: string): string => textOf(argv, flag, byDefault);
   const nriSocket = text("nri-socket", "/var/run/nri/nri.sock");
   const cgroupRoot = text("cgroup-root", "/sys/fs/cgroup");
   return diagnose({

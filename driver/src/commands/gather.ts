@@ -13,7 +13,7 @@ import { cdiFileName } from "../cdi/spec.ts";
 import { writeArchive, type Piece } from "../host/archive.ts";
 import { AgentInspect } from "../inspect/agentinspect.ts";
 import { sysfsOf } from "../sysfs/source.ts";
-import { settingsOf, type Command } from "./argv.ts";
+import { settingsOf, textOf, type Command } from "./argv.ts";
 import { examine } from "./doctor.ts";
 import { look } from "./look.ts";
 
@@ -23,7 +23,7 @@ const MAX_BYTES = 16 << 20;
 export const gather: Command = async (argv) => {
   const settings = settingsOf(argv);
   const time = new Date();
-  const path = String(argv["file"] ?? `dracpu-${settings.nodeName}-${time.toISOString().replaceAll(/[:.]/g, "-")}.tgz`);
+  const path = textOf(argv, "file", `dracpu-${settings.nodeName}-${time.toISOString().replaceAll(/[:.]/g, "-")}.tgz`);
   const pieces: Piece[] = [];
   const missing: { name: string; why: string }[] = [];
   const add = async (name: string, what: string, read: () => Promise<string> | string): Promise<void> => {
