@@ -153,29 +153,6 @@ describe("the page", function () {
     await page.waitForSelector("html:not(.stale)", { state: "attached", timeout: 10_000 });
   });
 
-  it("takes names as text, whatever they are", async () => {
-    const shown = busy("usual", CLAIMS, { outside: "0-15" });
-    board.shown = {
-      ...shown,
-      node: HOSTILE,
-      claims: shown.claims.map((one) => ({ ...one, name: HOSTILE, pods: [HOSTILE] })),
-      containers: shown.containers.map((one) => ({ ...one, pod: HOSTILE, problem: HOSTILE, partition: HOSTILE })),
-      findings: shown.findings.map((one) => ({ ...one, text: HOSTILE, title: HOSTILE })),
-      threads: shown.threads.map((one) => ({ ...one, wrong: [HOSTILE] })),
-      machine: { ...shown.machine, about: HOSTILE, boxes: [{ ...shown.machine.boxes[0], names: [HOSTILE] } as never] },
-    };
-    board.tell({ kind: HOSTILE, text: HOSTILE, pod: HOSTILE, code: HOSTILE });
-    const { page, odd } = await opened({ hash: `#q=${encodeURIComponent("<img")}` });
-    expect(await count(page, "img")).to.equal(0);
-    expect(await count(page, "script")).to.equal(1);
-    expect(await page.title()).to.include("<img");
-    expect(await page.locator("h1").innerText()).to.equal(HOSTILE);
-    await page.getByLabel("as a table").check();
-    await page.waitForSelector("caption");
-    expect(await count(page, "img")).to.equal(0);
-    expect(odd).to.deep.equal([]);
-  });
-
   it("finds pods and CPUs, and puts into the address what is looked at", async () => {
     const { page } = await opened();
     await page.getByRole("searchbox").fill("pod-orders");
@@ -208,6 +185,29 @@ describe("the page", function () {
     await write(narrow, "page-narrow");
     // Idle cores that are alike are one.
     expect(await count(narrow, ".machine .thread")).to.be.below(200);
+  });
+
+  it("takes names as text, whatever they are", async () => {
+    const shown = busy("usual", CLAIMS, { outside: "0-15" });
+    board.shown = {
+      ...shown,
+      node: HOSTILE,
+      claims: shown.claims.map((one) => ({ ...one, name: HOSTILE, pods: [HOSTILE] })),
+      containers: shown.containers.map((one) => ({ ...one, pod: HOSTILE, problem: HOSTILE, partition: HOSTILE })),
+      findings: shown.findings.map((one) => ({ ...one, text: HOSTILE, title: HOSTILE })),
+      threads: shown.threads.map((one) => ({ ...one, wrong: [HOSTILE] })),
+      machine: { ...shown.machine, about: HOSTILE, boxes: [{ ...shown.machine.boxes[0], names: [HOSTILE] } as never] },
+    };
+    board.tell({ kind: HOSTILE, text: HOSTILE, pod: HOSTILE, code: HOSTILE });
+    const { page, odd } = await opened({ hash: `#q=${encodeURIComponent("<img")}` });
+    expect(await count(page, "img")).to.equal(0);
+    expect(await count(page, "script")).to.equal(1);
+    expect(await page.title()).to.include("<img");
+    expect(await page.locator("h1").innerText()).to.equal(HOSTILE);
+    await page.getByLabel("as a table").check();
+    await page.waitForSelector("caption");
+    expect(await count(page, "img")).to.equal(0);
+    expect(odd).to.deep.equal([]);
   });
 
   it("answers to localhost alone, and reads only", async () => {

@@ -143,7 +143,7 @@ export function timeline({ entries, query }: View): TemplateResult {
               (one) =>
                 html`<li class=${one.code === "" ? "" : "bad"}>
                   <time>${timeOf(one.timeMs)}</time> <b>${one.kind}</b>
-                  ${one.pod === "" ? one.claim : `${one.pod}/${one.container}`}
+                  <bdi>${one.pod === "" ? one.claim : `${one.pod}/${one.container}`}</bdi>
                   <span class="said">${one.text}</span>
                   ${one.code === "" ? nothing : html`<code>${one.code}</code>`}
                 </li>`,
