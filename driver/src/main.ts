@@ -8,6 +8,7 @@ import { hideBin } from "yargs/helpers";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
 import { call, state } from "./commands/agent.ts";
 import type { Argv, Command } from "./commands/argv.ts";
+import { page } from "./commands/page.ts";
 import { claims, map, why } from "./commands/show.ts";
 import { topology } from "./commands/topology.ts";
 import { watch } from "./commands/watch.ts";
@@ -86,6 +87,17 @@ async function main(): Promise<number> {
       "write one archive for a bug report: state, findings, topology, files of this driver; nothing secret",
       (y) => y.options({ ...flags, file: { type: "string", describe: "where to [default: dracpu-NODE-TIME.tgz]" } }),
       doing(gather),
+    )
+    .command(
+      "page",
+      "serve the page of this node, or of what was saved, where no driver serves it",
+      (y) =>
+        y.options({
+          ...flags,
+          from,
+          listen: { type: "string", describe: "where, on the loopback interface [default: 127.0.0.1:8083]" },
+        }),
+      doing(page),
     )
     .command(
       "topology",

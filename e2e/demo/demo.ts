@@ -15,6 +15,7 @@ const argv = await yargs(hideBin(process.argv))
   .usage("$0 [--once] [--machine NAME|here]")
   .options({
     once: { type: "boolean", default: false, describe: "play the scenario, check it, and end: 0 where all went well" },
+    port: { type: "number", describe: "of the page; a free one by default" },
     machine: { choices: CHOICES, default: "usual", describe: "which machine the node has" },
   })
   .strict()
@@ -22,7 +23,13 @@ const argv = await yargs(hideBin(process.argv))
 
 const { text, online } = machineNamed(argv.machine);
 const main = (name: string): string[] => [process.execPath, join(ROOT, name, "src", "main.ts")];
-const node = new EmbeddedNode({ machine: text, online, driver: main("driver"), agent: main("nri-agent") });
+const node = new EmbeddedNode({
+  machine: text,
+  online,
+  driver: main("driver"),
+  agent: main("nri-agent"),
+  ...(argv.port === undefined ? {} : { pagePort: argv.port }),
+});
 const stage = new Stage();
 const asked = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => asked.abort());

@@ -38,6 +38,7 @@ export async function play(act: Act): Promise<boolean> {
   await stage.check("nothing moves", () => masks(node) === before);
   await node.submit({ namespace: "shop", name: "newcomer", containers: ["main"] });
   await agree(act, "a new pod is kept off the claims, without the driver");
+  stage.say(await act.draw());
   await node.startDriver();
   await stage.check("it is back, and knows every claim", async () => (await node.agent.state()).truth === 3);
   await agree(act);
@@ -58,9 +59,7 @@ export async function play(act: Act): Promise<boolean> {
   }
   await agree(act);
 
-  stage.step("Something else on the node widens a container's mask");
   await meddle(act);
-  await agree(act);
 
   stage.step("A pod with a claim ends");
   const [first] = [...node.pods.values()].filter((pod) => pod.claim !== undefined);
@@ -122,16 +121,19 @@ async function gate({ node, stage }: Act, claimed: readonly PodPlan[]): Promise<
   return pod;
 }
 
-async function meddle({ node, stage }: Act): Promise<void> {
+async function meddle(act: Act): Promise<void> {
+  const { node, stage } = act;
   const victim = node.pods.get("web")?.containers[0];
-  if (victim === undefined) return;
-  const was = node.containers.cpusOf(victim);
+  const was = victim === undefined ? undefined : node.containers.cpusOf(victim);
+  if (victim === undefined || was === node.online.toString()) return;
+  stage.step("Something else on the node widens a container's mask");
   node.cgroups.set(victim.id, node.online.toString());
   stage.say(`shop/web/${victim.name}: ${was ?? ""} became ${node.online.toString()}`);
   await stage.check("it is found, put back, and counted", async () => {
     const { counters } = await node.agent.state();
     return node.containers.cpusOf(victim) === was && (counters?.escapes ?? 0n) > 0n && (counters?.repairs ?? 0n) > 0n;
   });
+  await agree(act);
 }
 
 /** All that ordinary containers may use. */

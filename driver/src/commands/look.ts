@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { addressOf } from "@dracpu/shared-proto/observe/httpserver.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
@@ -88,12 +89,18 @@ async function lookAround(settings: DriverSettings, why: string): Promise<Looked
     reserved: settings.reservedCPUs,
     keepShared: plan.keepShared,
     driver: { isRunning: false, version: VERSION, why: `The driver cannot be asked: ${why}` },
-    claims,
+    claims: claims.map((entry) => settled(entry, state)),
     findings: [],
     agent: state,
     agentWhy,
   });
   return { picture, entries: state === undefined ? [] : await eventsOf(agent) };
+}
+
+/** The checkpoint does not say when a Prepare came to its end; a container that runs on the claim's CPUs does. */
+function settled(entry: Held, agent: State | undefined): Held {
+  const runs = agent?.containers.some(({ claimUids }) => claimUids.includes(entry.claim.uid)) === true;
+  return entry.phase === "preparing" && runs ? { ...entry, phase: "prepared" } : entry;
 }
 
 /** A checkpoint that cannot be used is told by `doctor`; here there are no claims then but those of the agent. */
