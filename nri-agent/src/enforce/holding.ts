@@ -1,3 +1,4 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
@@ -30,11 +31,15 @@ export function holdClaims(parts: EnforcerParts): void {
     recognise(parts, record);
     if (record.partition !== "none") continue;
     const why = claimStart.hold(record);
-    if (why !== "") say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
+    if (why !== "") say.problem(notAlone(record, why), record.ref, CODES.maskFailed);
   }
   if (node.truth === "confirmed") {
     partitions.releaseWhere((ids) => ![...ids].some((id) => node.containers.get(id)?.role === "claim"));
   }
+}
+
+export function notAlone(record: ContainerRecord, why: string): string {
+  return `Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`;
 }
 
 function isLoose({ node }: EnforcerParts, record: ContainerRecord): boolean {

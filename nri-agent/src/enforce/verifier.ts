@@ -1,6 +1,7 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { holdClaims } from "./holding.ts";
+import { holdClaims, notAlone } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -56,9 +57,11 @@ export class Verifier {
     if (!wasRight || !node.isTooWide(container)) return;
     const was = container.effective;
     if (was !== undefined && (container.role === "claim" || was.overlaps(node.heldCpus()))) {
+      container.outside = true;
       say.escaped(container, was, "something else on the node changed its mask");
     }
-    if (mover.settle(container) === "right") say.repaired(container);
+    mover.settle(container);
+    sayRepaired(this.#p, container);
     this.#p.changed();
   }
 
@@ -71,6 +74,8 @@ export class Verifier {
       await this.verify();
       this.#p.changed();
     }
+    // With the runtime lever the repair comes by and by.
+    for (const container of node.containers.values()) sayRepaired(this.#p, container);
     if (node.levers.force !== "kernel" || !node.synchronized) return;
     this.#partitions();
     holdClaims(this.#p);
@@ -90,7 +95,7 @@ export class Verifier {
       container.partition = "none";
       const why = claimStart.hold(container, path);
       if (why === "") say.repaired(container);
-      else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
+      else say.problem(notAlone(container, why), container.ref, CODES.maskFailed);
       this.#p.changed();
     }
   }
@@ -110,6 +115,13 @@ export class Verifier {
     };
     next();
   }
+}
+
+/** Whoever was reported outside its mask, and was read back inside, is reported once more. */
+export function sayRepaired({ node, say }: EnforcerParts, container: ContainerRecord): void {
+  if (!container.outside || node.isTooWide(container)) return;
+  container.outside = false;
+  if (container.phase === "running") say.repaired(container);
 }
 
 function isOurs(container: ContainerRecord): boolean {
