@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 import { benchContainers } from "./containers.ts";
 import { Figures } from "./figures.ts";
 import { benchSockets } from "./sockets.ts";

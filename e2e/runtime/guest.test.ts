@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 import { bootGuest, type GuestRun } from "../kit/guest/boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "../kit/guest/image.ts";
 import { writeImage } from "../kit/image/image.ts";
