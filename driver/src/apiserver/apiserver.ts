@@ -7,7 +7,7 @@ import type { PodClaims } from "../report/requests.ts";
 import type { ResourceSlice } from "../slices/device.ts";
 import { ApiFault, type ApiRequest } from "./fault.ts";
 import type { ApiHttp } from "./http.ts";
-import { claimOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
+import { claimOf, labelsOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
 
 const RESOURCE = "/apis/resource.k8s.io/v1";
 const FIELD_MANAGER = "dra.cpu";
@@ -53,8 +53,18 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi {
   }
 
   async nodeUid(name: string, signal: AbortSignal): Promise<string> {
+    const { request, body } = await this.#node(name, signal);
+    return objectOf(request, body).uid;
+  }
+
+  async nodeLabels(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const { request, body } = await this.#node(name, signal);
+    return labelsOf(request, body);
+  }
+
+  async #node(name: string, signal: AbortSignal): Promise<{ request: ApiRequest; body: unknown }> {
     const request = this.#bounded({ method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}`, signal });
-    return objectOf(request, await this.#http.json<unknown>(request)).uid;
+    return { request, body: await this.#http.json<unknown>(request) };
   }
 
   async apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice> {

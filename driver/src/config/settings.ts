@@ -31,6 +31,7 @@ const cpuList = (text: string): string | undefined => {
 export const DRIVER_SETTINGS: readonly Setting[] = [
   {
     key: "cpuDeviceMode",
+    perNode: true,
     flag: "cpu-device-mode",
     type: "string",
     choices: ["grouped", "individual"],
@@ -39,6 +40,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "groupBy",
+    perNode: true,
     flag: "cpu-device-group-by",
     aliases: ["group-by"],
     type: "string",
@@ -48,6 +50,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "exposePCIeRoots",
+    perNode: true,
     flag: "expose-pcie-roots",
     type: "boolean",
     default: false,
@@ -55,6 +58,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "pcieRootLists",
+    perNode: true,
     flag: "pcie-root-lists",
     type: "boolean",
     default: false,
@@ -62,6 +66,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "publishNodeAllocatableResourceMapping",
+    perNode: true,
     flag: "publish-node-allocatable-resource-mapping",
     type: "boolean",
     default: false,
@@ -70,6 +75,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "reservedCPUs",
+    perNode: true,
     flag: "reserved-cpus",
     type: "string",
     default: "",
@@ -78,6 +84,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "keepShared",
+    perNode: true,
     flag: "keep-shared",
     type: "number",
     default: -1,
@@ -87,6 +94,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "strategy",
+    perNode: true,
     flag: "strategy",
     type: "string",
     choices: CHOICES.strategy,
@@ -96,6 +104,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "cores",
+    perNode: true,
     flag: "cores",
     type: "string",
     choices: CHOICES.cores,
@@ -105,6 +114,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "l3",
+    perNode: true,
     flag: "l3",
     type: "string",
     choices: CHOICES.l3,
@@ -113,6 +123,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "coreType",
+    perNode: true,
     flag: "core-type",
     type: "string",
     choices: CHOICES.coreType,
@@ -198,6 +209,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "logLevel",
+    perNode: true,
     flag: "log-level",
     type: "string",
     choices: ["debug", "info", "warn", "error"],
@@ -205,6 +217,9 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Least severe log lines that are written",
   },
 ];
+
+/** Those that an entry `perNode` of the file may set. */
+export const NODE_SETTINGS: readonly Setting[] = DRIVER_SETTINGS.filter((one) => one.perNode === true);
 
 export interface DriverSettings {
   readonly cpuDeviceMode: DeviceMode;
