@@ -2,6 +2,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog, type LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import {
@@ -19,6 +20,7 @@ import { printTopology, TOPOLOGY_OUTPUTS, type TopologyOutput } from "./cli/topo
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
 import { nodeLabels } from "./apiserver/nodelabels.ts";
+import { claimsInUse, nodesLeft, startCleaning } from "./compose/uninstall.ts";
 import { startDriver } from "./compose.ts";
 import { LabelsFile } from "./disk/labelsfile.ts";
 import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "./config/settings.ts";
@@ -55,6 +57,30 @@ function labelsHere(settings: DriverSettings, keys: readonly string[], log: LogW
 async function state(argv: Argv): Promise<number> {
   const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
   console.log(await printState(settings.inspectSocket, argv["output"] === "json" ? "json" : "table"));
+  return 0;
+}
+
+async function uninstall(argv: Argv): Promise<number> {
+  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+  const log = createLog({ level: settings.logLevel, program: "dracpu" });
+  if (argv["step"] === "clean") {
+    const status = await runProgram((program) => startCleaning(program, settings, log), log);
+    await log.flush(500);
+    return status;
+  }
+  if (argv["step"] === "wait") {
+    const [namespace = "", name = ""] = String(argv["daemonset"]).split("/");
+    const left = await nodesLeft(settings, { namespace, name }, Number(argv["timeout"]) * 1000);
+    console.log(left === "" ? "every node is clean" : left);
+    return left === "" ? 0 : 1;
+  }
+  const found = await claimsInUse(settings, log);
+  for (const line of found) console.log(line);
+  if (found.length === 0) console.log("no claim has CPUs of this driver");
+  else if (argv["force"] !== true) {
+    console.log("Delete the pods that use them first; or force it, and nobody keeps others off their CPUs any more.");
+    return 1;
+  }
   return 0;
 }
 
@@ -123,6 +149,27 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "restart",
+      "restart the driver in this container, and nothing else of the pod",
+      {},
+      doing(async () => {
+        restartContainer("dracpu");
+        return 0;
+      }),
+    )
+    .command(
+      "uninstall <step>",
+      "steps of taking the driver off: which claims are in use; clean this node, and say so until ended; wait for all nodes",
+      (y) =>
+        y.positional("step", { choices: ["check", "clean", "wait"], describe: "what to do" }).options({
+          ...flags,
+          force: { type: "boolean", describe: "check: succeed though claims are in use" },
+          daemonset: { type: "string", describe: "wait: namespace/name of the clean-up's DaemonSet" },
+          timeout: { type: "number", default: 120, describe: "wait: for so many seconds" },
+        }),
+      doing(uninstall),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
     .version(false)

@@ -2,6 +2,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
@@ -53,6 +54,15 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "restart",
+      "restart the agent in this container, and nothing else of the pod",
+      {},
+      doing(async () => {
+        restartContainer("dracpu-agent");
+        return 0;
+      }),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
     .version(false)

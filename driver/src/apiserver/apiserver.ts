@@ -4,6 +4,7 @@ import type { ClaimReader, PrepareLog } from "../prepare/ports.ts";
 import type { SliceApi, SliceEvent, StoredSlice } from "../publish/ports.ts";
 import type { EventApi, KubernetesEvent } from "../report/ports.ts";
 import type { PodClaims } from "../report/requests.ts";
+import type { AllocatedClaims } from "../uninstall/ports.ts";
 import type { ResourceSlice } from "../slices/device.ts";
 import { ApiFault, type ApiRequest } from "./fault.ts";
 import type { ApiHttp } from "./http.ts";
@@ -18,7 +19,7 @@ const RETRY_AFTER_MAX_MS = 30_000;
 const WATCH_SECONDS = 290;
 
 /** What the driver asks of the API server: claims by GET, its own node, its own slices, and Events to write. */
-export class ApiServer implements ClaimReader, SliceApi, EventApi {
+export class ApiServer implements ClaimReader, SliceApi, EventApi, AllocatedClaims {
   readonly #http: ApiHttp;
   readonly #log: PrepareLog;
 
@@ -48,6 +49,14 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi {
     const found: ResourceClaim[] = [];
     await this.#pages("resourceclaims", {}, signal, claimOf, (claim) => {
       if (uids.has(claim.metadata.uid)) found.push(claim);
+    });
+    return found;
+  }
+
+  async allocated(signal: AbortSignal): Promise<ResourceClaim[]> {
+    const found: ResourceClaim[] = [];
+    await this.#pages("resourceclaims", {}, signal, claimOf, (claim) => {
+      if (claim.status?.allocation !== undefined) found.push(claim);
     });
     return found;
   }
