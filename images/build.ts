@@ -39,7 +39,7 @@ export async function buildImages(out: string, options: ImageOptions = {}): Prom
       architecture: process.arch === "arm64" ? "arm64" : "amd64",
       created: contents.created,
       layers: [shared, own],
-      config: configOf(name, contents.revision),
+      config: configOf(name, tag, contents.revision),
     }));
   });
   const archive = join(out, "images.tar");
@@ -52,7 +52,7 @@ export async function buildImages(out: string, options: ImageOptions = {}): Prom
   };
 }
 
-function configOf(name: ProgramName, revision: string): Image["config"] {
+function configOf(name: ProgramName, tag: string, revision: string): Image["config"] {
   return {
     Entrypoint: [`/usr/bin/${commandOf(name)}`],
     Cmd: ["run"],
@@ -63,6 +63,7 @@ function configOf(name: ProgramName, revision: string): Image["config"] {
       "org.opencontainers.image.title": `dra-driver-cpu ${name}`,
       "org.opencontainers.image.description": "Exclusive CPUs for Kubernetes pods through Dynamic Resource Allocation",
       "org.opencontainers.image.version": VERSION,
+      "org.opencontainers.image.ref.name": tag,
       "org.opencontainers.image.revision": revision,
       "org.opencontainers.image.licenses": "Apache-2.0",
     },

@@ -168,3 +168,16 @@ projected:
 - name: cgroup
   hostPath: { path: {{ .Values.cgroupDir }}, type: Directory }
 {{- end }}
+
+{{/* Directories of the node that the driver writes, and its credentials. */}}
+{{- define "dracpu.driverVolumes" -}}
+- name: driver-state
+  hostPath: { path: {{ .Values.stateDir }}/driver, type: DirectoryOrCreate }
+- name: cdi
+  hostPath: { path: {{ .Values.cdiDir }}, type: DirectoryOrCreate }
+- name: plugin
+  hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins/dra.cpu, type: DirectoryOrCreate }
+- name: registry
+  hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins_registry, type: DirectoryOrCreate }
+- {{- include "dracpu.tokenVolume" . | nindent 2 }}
+{{- end }}
