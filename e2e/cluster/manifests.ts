@@ -11,7 +11,7 @@ export function helm(...args: string[]): string {
   try {
     return execFileSync(binary("helm", "helm"), args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   } catch (cause) {
-    throw new Error(String((cause as { stderr: string }).stderr), { cause });
+    throw new Error((cause as { stderr: string }).stderr, { cause });
   }
 }
 

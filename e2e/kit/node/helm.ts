@@ -22,16 +22,7 @@ export class Helm {
   }
 
   install(...args: string[]): Promise<string> {
-    return this.run(
-      "install",
-      RELEASE,
-      CHART,
-      "--create-namespace",
-      "--wait",
-      "--timeout=60s",
-      ...this.values,
-      ...args,
-    );
+    return this.run("install", RELEASE, CHART, "--create-namespace", "--wait", "--timeout=60s", ...args);
   }
 
   upgrade(...args: string[]): Promise<string> {
