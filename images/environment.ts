@@ -3,7 +3,7 @@
  * valid with the V8 flags it was made with.
  */
 export const ENVIRONMENT = {
-  NODE_OPTIONS: "--max-semi-space-size=2 --max-old-space-size=128",
+  NODE_OPTIONS: "--max-semi-space-size=1 --max-old-space-size=128",
   NODE_COMPILE_CACHE: "/opt/dracpu/cache",
   NODE_COMPILE_CACHE_PORTABLE: "1",
   // One arena is enough where one thread allocates; saves 2 MB.
