@@ -3,9 +3,7 @@ import { readFileSync } from "node:fs";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
 import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { allocationFromWire, WireFault } from "@dracpu/shared-proto/contract/wire.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
-import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
@@ -13,6 +11,7 @@ import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
+import { known } from "./compose/known.ts";
 import type { DriverSettings } from "./config/settings.ts";
 import { AgentClient } from "./control/agentclient.ts";
 import { CdiDirectory } from "./disk/cdidirectory.ts";
@@ -31,6 +30,7 @@ import { collectGone, finishPreparing, keepCdiFiles, type RecoveryParts } from "
 import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
 import { tellUnknownRequests } from "./report/requests.ts";
@@ -161,6 +161,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     now: () => Date.now(),
     onDropped: () => metrics.eventDropped(),
   });
+  const status = new ClaimStatus({
+    api,
+    driver: DRIVER_NAME,
+    candidates: offer.candidates,
+    log,
+    now: () => Date.now(),
+  });
   let blind = false;
   const shortage = new Shortage();
   const perClaim = new PerKey();
@@ -209,7 +216,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     newOperationId: () => randomUUID().slice(0, 8),
     onPrepared: (result, seconds, cpus) => metrics.prepared(result, seconds, cpus),
     onUnprepared: (result) => metrics.unprepared(result),
-    onServed: (claim) => {
+    onServed: (claim, { results, shares }) => {
+      status.tell(claim, results, shares, signal);
       tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
         // Said once; each Prepare would say it again.
         const why = (cause as Error).message;
@@ -279,17 +287,5 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
-  });
-}
-
-function known(allocations: readonly Allocation[], log: LogWriter): ReturnType<typeof allocationFromWire>[] {
-  return allocations.flatMap((message) => {
-    try {
-      return [allocationFromWire(message)];
-    } catch (cause) {
-      if (!(cause instanceof WireFault)) throw cause;
-      log.error("the NRI agent remembers a claim that cannot be read", { cause: cause.message });
-      return [];
-    }
   });
 }

@@ -9,13 +9,14 @@ const EMPTY_LIST = { metadata: { resourceVersion: "1" }, items: [] };
 export async function rightsUsed(): Promise<Set<string>> {
   const used = new Set<string>();
   const note = ({ method, path, query }: ApiRequest): string => {
-    const [, group = "", resource = "", name] =
-      /^\/(?:api|apis\/([^/]+))\/[^/]+\/(?:namespaces\/[^/]+\/)?([^/]+)(\/.+)?$/.exec(path) ?? [];
+    const [, group = "", kind = "", name, sub = ""] =
+      /^\/(?:api|apis\/([^/]+))\/[^/]+\/(?:namespaces\/[^/]+\/)?([^/]+)(\/[^/]+)?(\/[^/]+)?$/.exec(path) ?? [];
+    const resource = `${kind}${sub}`;
     const reading = query?.["watch"] !== undefined ? "watch" : name === undefined ? "list" : "get";
     const verb = method === "GET" ? reading : VERBS[method];
     used.add(`${verb} ${resource} ${group}`);
     // Apply creates what is not there.
-    if (method === "PATCH") used.add(`create ${resource} ${group}`);
+    if (method === "PATCH" && sub === "") used.add(`create ${resource} ${group}`);
     return verb;
   };
   const listening = {
@@ -42,6 +43,7 @@ export async function rightsUsed(): Promise<Set<string>> {
     remove: () => api.remove(stored as never, signal),
     write: () => api.write({ metadata: { namespace: "n" } } as never, signal),
     pod: () => api.pod("n", "p", signal),
+    devices: () => api.devices({ metadata: { namespace: "n", name: "c", uid: "u" } }, [], signal),
     list: () => api.list("d", "n", signal),
     watch: async () => {
       for await (const event of api.watch("d", "n", signal)) expect(event.kind).to.equal("list");
@@ -54,5 +56,8 @@ export async function rightsUsed(): Promise<Set<string>> {
       // Whoever only listens has nothing to give.
     });
   }
+  // Asked for by the API server when a status's devices are written (KEP-4817).
+  if (used.has("patch resourceclaims/status resource.k8s.io"))
+    used.add("associated-node:patch resourceclaims/driver resource.k8s.io");
   return used;
 }

@@ -2,7 +2,8 @@ import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { ClaimReader, PrepareLog } from "../prepare/ports.ts";
 import type { SliceApi, SliceEvent, StoredSlice } from "../publish/ports.ts";
-import type { EventApi, KubernetesEvent } from "../report/ports.ts";
+import type { DeviceStatus } from "../report/claimstatus.ts";
+import type { EventApi, KubernetesEvent, StatusApi } from "../report/ports.ts";
 import type { PodClaims } from "../report/requests.ts";
 import type { AllocatedClaims } from "../uninstall/ports.ts";
 import type { ResourceSlice } from "../slices/device.ts";
@@ -19,7 +20,7 @@ const RETRY_AFTER_MAX_MS = 30_000;
 const WATCH_SECONDS = 290;
 
 /** What the driver asks of the API server: claims by GET, its own node, its own slices, and Events to write. */
-export class ApiServer implements ClaimReader, SliceApi, EventApi, AllocatedClaims {
+export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, AllocatedClaims {
   readonly #http: ApiHttp;
   readonly #log: PrepareLog;
 
@@ -115,6 +116,21 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, AllocatedClai
     const body = await this.#http.json<unknown>(request);
     objectOf(request, body);
     return body as PodClaims;
+  }
+
+  async devices(claim: ResourceClaim, devices: readonly DeviceStatus[], signal: AbortSignal): Promise<void> {
+    const { namespace, name, uid } = claim.metadata;
+    const path = `${RESOURCE}/namespaces/${encodeURIComponent(namespace)}/resourceclaims/${encodeURIComponent(name)}/status`;
+    const body = {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceClaim",
+      // With its uid, another claim of that name is left alone.
+      metadata: { namespace, name, uid },
+      status: { devices },
+    };
+    const query = { fieldManager: FIELD_MANAGER, force: "true" };
+    const contentType = "application/apply-patch+yaml";
+    await this.#http.json<unknown>(this.#bounded({ method: "PATCH", path, query, body, contentType, signal }));
   }
 
   async list(driver: string, nodeName: string, signal: AbortSignal): Promise<StoredSlice[]> {
