@@ -3,30 +3,40 @@ import { join } from "node:path";
 import { build, type Metafile } from "esbuild";
 
 const ROOT = join(import.meta.dirname, "..");
-/** grpc-js, protobufjs, pino and yargs are CommonJS inside. */
-const BANNER =
+/** For CommonJS libraries inside of an ES module: grpc-js, protobufjs and pino. */
+const ESM_BANNER =
   'import{createRequire as __cr}from"node:module";import{fileURLToPath as __fp}from"node:url";import{dirname as __dn}from"node:path";const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
+/** For yargs, an ES module inside of CommonJS. */
+const CJS_BANNER = 'const __url=require("node:url").pathToFileURL(__filename).href;';
 
 /** Both programs: their entry below the root, and the name of their bundle. */
 export const PROGRAMS = {
-  driver: { entry: join(ROOT, "driver", "src", "main.ts"), file: "dracpu.mjs" },
-  "nri-agent": { entry: join(ROOT, "nri-agent", "src", "main.ts"), file: "dracpu-agent.mjs" },
+  driver: { entry: join(ROOT, "driver", "src", "main.ts"), file: "dracpu.cjs" },
+  "nri-agent": { entry: join(ROOT, "nri-agent", "src", "main.ts"), file: "dracpu-agent.cjs" },
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 
-/** One minified file for Node 24, from sources. @returns its size in bytes, and what went into it. */
+/**
+ * One minified file for Node 24, from sources. The products are CommonJS: an ES module that imports `node:http` makes Node look at each of its exports, and so load the
+ * whole of undici, 6 MB a process.
+ *
+ * @param out `.cjs`, or `.mjs` for programs that need an ES module. @returns its size in bytes, and what went into it.
+ */
 export async function bundle(entry: string, out: string): Promise<{ size: number; metafile: Metafile }> {
+  const isModule = out.endsWith(".mjs");
   const { metafile } = await build({
     entryPoints: [entry],
     outfile: out,
     bundle: true,
     platform: "node",
-    format: "esm",
+    format: isModule ? "esm" : "cjs",
     target: "node24",
     minify: true,
     metafile: true,
     absWorkingDir: ROOT,
-    banner: { js: BANNER },
+    banner: { js: isModule ? ESM_BANNER : CJS_BANNER },
+    define: isModule ? {} : { "import.meta.url": "__url" },
+    inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",
   });
   return { size: statSync(out).size, metafile };

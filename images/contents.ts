@@ -24,7 +24,7 @@ export interface Contents {
 
 /** Command in the image, such as `dracpu`. */
 export function commandOf(name: ProgramName): string {
-  return PROGRAMS[name].file.replace(".mjs", "");
+  return PROGRAMS[name].file.replace(".cjs", "");
 }
 
 export async function makeContents(): Promise<Contents> {

@@ -13,8 +13,7 @@ import {
   type Labels,
 } from "@dracpu/shared-proto/settings/settings.ts";
 import { privateDirectory } from "@dracpu/shared-proto/socket/listen.ts";
-import yargs from "yargs";
-import { hideBin } from "yargs/helpers";
+import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { printState } from "./cli/state.ts";
 import { printTopology, TOPOLOGY_OUTPUTS, type TopologyOutput } from "./cli/topology.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
@@ -106,12 +105,15 @@ async function call(argv: Argv): Promise<number> {
 }
 
 async function main(): Promise<number> {
+  const plain = plainRun(process.argv.slice(2));
+  if (plain !== undefined) return run(plain);
+  const { default: yargs } = await import("yargs");
   let status = 0;
   const doing = (work: (argv: Argv) => Promise<number>) => async (argv: Argv) => {
     status = await work(argv);
   };
   const flags = flagsOf(DRIVER_SETTINGS);
-  await yargs(hideBin(process.argv))
+  await yargs(process.argv.slice(2))
     .scriptName("dracpu")
     .usage("$0 <command>: gives pods exclusive CPUs through Dynamic Resource Allocation")
     .command("run", "run the driver", (y) => y.options(flags), doing(run))

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { Metafile } from "esbuild";
 import { ENVIRONMENT } from "../../images/environment.ts";
+import { Headers as LightHeaders } from "../../images/headers.ts";
 import { bundledPackages, sbomOf } from "../../images/sbom.ts";
 import { tar } from "../../images/tar.ts";
 
@@ -31,6 +32,33 @@ describe("images", () => {
     };
     expect(sbom.packages.map((one) => one.name)).to.deep.equal(["driver", "yaml"]);
     expect(sbom.packages[1]?.externalRefs?.[0]?.referenceLocator).to.match(/^pkg:npm\/yaml@\d/);
+  });
+
+  it("have headers that do what the standard's do", () => {
+    for (const Each of [Headers, LightHeaders]) {
+      const headers = new Each({ A: "1" });
+      headers.append("a", "2");
+      headers.set("B", "3");
+      headers.append("c", "4");
+      headers.delete("C");
+      expect([...new Each(headers)]).to.deep.equal([
+        ["a", "1, 2"],
+        ["b", "3"],
+      ]);
+      expect([headers.get("A"), headers.get("none"), headers.has("b"), headers.has("c")]).to.deep.equal([
+        "1, 2",
+        null,
+        true,
+        false,
+      ]);
+      const seen: string[] = [];
+      headers.forEach((value, name) => seen.push(`${name}=${value}`));
+      expect([seen, [...headers.keys()], [...headers.values()]]).to.deep.equal([
+        ["a=1, 2", "b=3"],
+        ["a", "b"],
+        ["1, 2", "3"],
+      ]);
+    }
   });
 
   it("are archives with sums that tar checks, and refuse names that do not fit", () => {

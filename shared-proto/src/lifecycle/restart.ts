@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
  */
 export function restartContainer(program: string): void {
   const command = readFileSync("/proc/1/cmdline", "utf8").split("\0");
-  if (process.pid === 1 || !command.some((part) => part.endsWith(`/${program}`) || part.endsWith(`/${program}.mjs`))) {
+  if (process.pid === 1 || !command.some((part) => part.endsWith(`/${program}`) || part.endsWith(`/${program}.cjs`))) {
     throw new Error(
       `Cannot restart ${program}: the first process here is ${command.join(" ").trim()}; run this in its container, with kubectl exec`,
     );
