@@ -17,7 +17,7 @@ class LightHeaders {
     this.set(name, had === null ? value : `${had}, ${value}`);
   }
 
-  set(name: string, value: string): void {
+  set(name: string, value: string | number): void {
     this.#all.set(name.toLowerCase(), String(value));
   }
 

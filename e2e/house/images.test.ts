@@ -41,7 +41,7 @@ describe("images", () => {
       headers.set("B", "3");
       headers.append("c", "4");
       headers.delete("C");
-      expect([...new Each(headers)]).to.deep.equal([
+      expect([...new Each([...headers])]).to.deep.equal([
         ["a", "1, 2"],
         ["b", "3"],
       ]);
