@@ -198,6 +198,7 @@ export class DriverWorld {
   async end(): Promise<void> {
     this.stop.abort();
     await this.agentGone();
-    rmSync(this.dir, { recursive: true, force: true });
+    // A checkpoint under way may still be written.
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 10 });
   }
 }

@@ -1,16 +1,15 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { choose, goal } from "../claims/choose.ts";
 import { readClaim, readResults, type Offer, type Wanted } from "../claims/decide.ts";
 import { wishText } from "../claims/precedence.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
-import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import { devicesOf, differs, looking } from "./answer.ts";
 import { Calls } from "./calls.ts";
+import { fulfil, Refused } from "./fulfil.ts";
 import {
-  AgentFault,
   isReaderFault,
   type CdiPort,
   type CheckpointPort,
@@ -27,9 +26,6 @@ import { untilReleased } from "./sameclaim.ts";
 
 /** The kubelet cancels at 45 s and comes back only after more than a minute, so waiting is done inside the call. */
 const PREPARE_MS = 40_000;
-const RETRY_AGENT_MS = 200;
-/** What the agent refuses, it will not take at once. */
-const RETRY_REFUSED_MS = 2000;
 const LOOK_READY_MS = 100;
 /** A claim that holds its CPUs is read again for its consumers; without the API server it is answered as it was after this long. */
 const READ_AGAIN_MS = 3000;
@@ -60,10 +56,8 @@ export interface PreparerOptions {
   now(): number;
 }
 
-class Refused extends Error {}
-
 /**
- * Prepare and Unprepare, in their order: decide, reserve, checkpoint, CDI file, agent, answer. After the checkpoint a Prepare only goes
+ * Prepare and Unprepare, in their order: decide, reserve, checkpoint, then CDI file and agent, answer. After the checkpoint a Prepare only goes
  * forward; whatever fails then is a sentence, and the kubelet's next call continues there.
  */
 export class Preparer implements DraPlugin {
@@ -161,8 +155,13 @@ export class Preparer implements DraPlugin {
       };
       this.#o.ledger.put(entry);
     }
-    await this.#store(at, entry);
-    await this.#enforce(at, entry, signal);
+    // The checkpoint first: after it the CPUs are the claim's, whatever happens.
+    try {
+      await this.#o.checkpoint.save();
+    } catch (cause) {
+      throw new Refused(`Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
+    }
+    await fulfil(this.#o, at, entry, signal);
     const now = this.#o.ledger.get(ref.uid);
     if (now === undefined || now.phase === "draining")
       throw new Refused(`Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
@@ -231,40 +230,6 @@ export class Preparer implements DraPlugin {
     const holders = ledger.holders(last?.among ?? waitsFor.cpus);
     throw new Refused(
       `Cannot prepare ${at}: ${last?.because ?? "claims that came before it wait for CPUs"}. CPUs are held by ${holders === "" ? "nobody" : holders}. They did not come free within ${PREPARE_MS / 1000} s; the kubelet tries again`,
-    );
-  }
-
-  /** The checkpoint first: after it the CPUs are the claim's, whatever happens. */
-  async #store(at: string, entry: Entry): Promise<void> {
-    try {
-      await this.#o.checkpoint.save();
-      await this.#o.cdi.write(toAllocation(entry));
-    } catch (cause) {
-      throw new Refused(`Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
-    }
-  }
-
-  async #enforce(at: string, entry: Entry, signal: AbortSignal): Promise<void> {
-    let why = "the NRI agent did not answer";
-    while (!signal.aborted) {
-      try {
-        const progress = await this.#o.link.progress(entry.claim.uid, 5000, signal);
-        if (progress.progress === Progress.ENFORCED) return;
-        if (progress.progress === Progress.IMPOSSIBLE)
-          throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
-        if (progress.why !== "") why = progress.why;
-        await pause(RETRY_AGENT_MS, signal);
-      } catch (cause) {
-        if (cause instanceof Refused) throw cause;
-        why = (cause as Error).message;
-        await pause(
-          cause instanceof AgentFault && cause.code === "refused" ? RETRY_REFUSED_MS : RETRY_AGENT_MS,
-          signal,
-        );
-      }
-    }
-    throw new Refused(
-      `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why}. The kubelet tries again by itself`,
     );
   }
 
