@@ -165,12 +165,15 @@ export class PartitionModel implements CgroupPort {
     const one = this.#writable(path, "cpuset.cpus.exclusive");
     if (cpus.equals(one.exclusive)) return;
     if (conflicts(one, { cpus: one.cpus, exclusive: cpus, alone: isAlone(one) })) throw refused(path, "EINVAL");
-    // Here the kernel counts wrong: the partition may even be called valid again.
-    if ([...tree(one)].some((each) => each.taken !== undefined && !each.valid))
-      throw new Error(`the list of ${path} is written above a partition that is invalid and has its CPUs`);
+    const had = [...tree(one)].filter((each) => each.taken !== undefined && !each.valid);
     one.exclusive = cpus;
-    for (const each of tree(one)) {
-      if (isAlone(each)) this.#retake(each, each === one && cpus.isEmpty);
+    for (const each of tree(one)) if (isAlone(each)) this.#retake(each, each === one && cpus.isEmpty);
+    for (const each of had) {
+      const now = each === one ? undefined : granted(each);
+      if (now?.isEmpty === true) this.#giveBack(each);
+      // Here the kernel counts wrong: CPUs are in use twice, or it is called valid again.
+      else if (now === undefined || each.taken?.isSubsetOf(now) !== true)
+        throw new Error(`a list of or above ${each.path} takes CPUs from it, which is invalid and has them`);
     }
   }
 

@@ -53,7 +53,7 @@ export class PlayedNode {
   readonly warnings: string[] = [];
   readonly online: CpuSet;
   readonly reserved: string;
-  readonly levers: Levers;
+  levers: Levers;
   readonly claims = new Map<string, PlayedClaim>();
   readonly canUpdate: boolean;
   /** What the runtime does with an UpdateContainers; by default it takes it at once. */
@@ -78,11 +78,7 @@ export class PlayedNode {
     this.reserved = reserved;
     this.kernel = new PartitionModel(this.online);
     this.runtime = new PlayedRuntime(this.kernel);
-    this.levers = {
-      force: lever,
-      masks: lever === "runtime" ? "runtime" : "file",
-      why: lever === "kernel" ? "" : "a test",
-    };
+    this.levers = leversOf(lever);
     this.canUpdate = canUpdate;
     this.answer = (updates) => {
       this.runtime.apply(updates);
@@ -131,7 +127,8 @@ export class PlayedNode {
   }
 
   /** A new agent on what the dead one left. */
-  async start({ replace = true, file = true } = {}): Promise<void> {
+  async start({ replace = true, file = true, lever = this.levers.force } = {}): Promise<void> {
+    this.levers = leversOf(lever);
     this.ring = new Ring<Event>(256);
     this.hand = new AgentHand(this.kernel);
     this.enforcer = this.#enforcer();
@@ -290,6 +287,14 @@ export class PlayedNode {
       warn: (message, fields) => this.warnings.push(`${message} ${JSON.stringify(fields)}`),
     });
   }
+}
+
+function leversOf(lever: Levers["force"]): Levers {
+  return {
+    force: lever,
+    masks: lever === "runtime" ? "runtime" : "file",
+    why: lever === "kernel" ? "" : "a test",
+  };
 }
 
 export function cdiOf(claim: PlayedClaim, request?: string): string[] {

@@ -36,6 +36,8 @@ export function broken(node: PlayedNode, when: "now" | "watched" | "settled"): s
   if (when === "now") return found;
   for (const one of running) {
     if (claimsOf(node, one).length > 0) continue;
+    // Created while no agent watched: without updates of its own, it is put right at the next hook.
+    if (node.levers.masks === "runtime" && !node.canUpdate && one.stored === "") continue;
     for (const { one: owner, claim } of claimed) {
       const own = kernel.effective(owner.cgroup).intersect(cpusOf(claim));
       const both = kernel.effective(one.cgroup).intersect(own);
@@ -46,6 +48,8 @@ export function broken(node: PlayedNode, when: "now" | "watched" | "settled"): s
   if (when === "watched") return found;
   for (const one of running) {
     if (claimsOf(node, one).length > 0 || everything(node)) continue;
+    // By updates alone: replies wait for a hook, and nobody updates what is being stopped.
+    if (node.levers.masks === "runtime" && (!node.canUpdate || one.stopping)) continue;
     for (const claim of node.claims.values()) {
       if (claim.state === "draining" && !claimed.some((each) => each.claim === claim)) continue;
       const held = CpuSet.parse(claim.idle).union(node.levers.force === "kernel" ? CpuSet.empty : cpusOf(claim));

@@ -27,6 +27,7 @@ export interface PlayedContainer {
   /** The runtime's stored mask; what the kernel has may be another. */
   stored: string;
   gated: boolean;
+  stopping: boolean;
   annotations: Record<string, string>;
   env: string[];
   /** What its first instruction could run on. */
@@ -105,24 +106,25 @@ export class PlayedRuntime {
       state: "created",
       stored: "",
       gated: cdi.length > 0,
+      stopping: false,
       annotations: {},
       env: [...(more.env ?? [])],
       first: undefined,
     };
     const { hooks } = this;
-    if (hooks !== undefined) {
-      const { adjust, update } = hooks.createContainer(pod.sandbox, this.message(one));
-      const cpu = adjust?.linux?.resources?.cpu;
-      if (cpu !== undefined && cpu.cpus === "") this.emptySent.push(`create ${id}`);
-      one.stored = cpu?.cpus ?? "";
-      if (adjust?.mounts.some((mount) => mount.destination === `-${names.GATE_PATH}`) === true) one.gated = false;
-      one.annotations = { ...adjust?.annotations };
-      one.env.push(...(adjust?.env ?? []).map((entry) => `${entry.key}=${entry.value}`));
-      this.containers.set(id, one);
-      this.apply(update);
-      hooks.postCreateContainer(pod.sandbox, this.message(one));
-    }
+    const reply =
+      hooks === undefined ? undefined : this.#asked(() => hooks.createContainer(pod.sandbox, this.message(one)));
     this.containers.set(id, one);
+    if (reply === undefined) return one;
+    const { adjust, update } = reply;
+    const cpu = adjust?.linux?.resources?.cpu;
+    if (cpu !== undefined && cpu.cpus === "") this.emptySent.push(`create ${id}`);
+    one.stored = cpu?.cpus ?? "";
+    if (adjust?.mounts.some((mount) => mount.destination === `-${names.GATE_PATH}`) === true) one.gated = false;
+    one.annotations = { ...adjust?.annotations };
+    one.env.push(...(adjust?.env ?? []).map((entry) => `${entry.key}=${entry.value}`));
+    this.apply(update);
+    this.hooks?.postCreateContainer(pod.sandbox, this.message(one));
     return one;
   }
 
@@ -153,6 +155,7 @@ export class PlayedRuntime {
 
   /** TERM is sent; it runs on through its grace. */
   stop(one: PlayedContainer): void {
+    one.stopping = true;
     this.apply(this.hooks?.stopContainer(one.pod.sandbox, this.message(one)).update ?? []);
   }
 
@@ -221,6 +224,18 @@ export class PlayedRuntime {
       linux: { cgroupsPath: one.cgroup, resources: { cpu: { cpus: one.stored } } },
       CDIDevices: one.cdi.map((name) => ({ name })),
     });
+  }
+
+  /** What a plugin says that dies over it is heard by nobody. */
+  #asked<T>(ask: () => T): T | undefined {
+    const { hooks } = this;
+    try {
+      const answer = ask();
+      return this.hooks === hooks ? answer : undefined;
+    } catch (cause) {
+      if (this.hooks === hooks) throw cause;
+      return undefined;
+    }
   }
 
   #set(one: PlayedContainer, cpus: string): void {

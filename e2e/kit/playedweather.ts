@@ -17,11 +17,12 @@ export type Step =
   | { readonly do: "create"; readonly pod: number; readonly claim: number }
   | { readonly do: "start" | "stop" | "end" | "update"; readonly which: number }
   | { readonly do: "removePod" | "release" | "forget"; readonly which: number }
-  | { readonly do: "kill"; readonly atWrite: number; readonly file: boolean }
+  | { readonly do: "kill"; readonly atWrite: number; readonly file: boolean; readonly away: number }
+  | { readonly do: "meddle"; readonly which: number; readonly how: "mask" | "member" | "list" }
   | { readonly do: "reconnect" | "replace" }
   | { readonly do: "pass"; readonly ms: number };
 
-const PODS = ["p0", "p1", "p2", "p3"];
+const PODS = ["p0", "p1", "p2"];
 /** CPUs that claims ask for; CPU 0 and 15 belong to nobody. */
 const BLOCKS = ["1-2", "3", "4-5", "6-9", "10-11", "12", "13-14"].map((text) => CpuSet.parse(text));
 
@@ -53,9 +54,22 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
     },
     {
       weight: 1,
-      arbitrary: fc.record({ do: fc.constant("kill" as const), atWrite: fc.nat({ max: 20 }), file: fc.boolean() }),
+      arbitrary: fc.record({
+        do: fc.constant("kill" as const),
+        atWrite: fc.nat({ max: 20 }),
+        file: fc.boolean(),
+        away: fc.nat({ max: 3 }),
+      }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("reconnect" as const, "replace" as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant("meddle" as const),
+        which: small,
+        how: fc.constantFrom("mask", "member", "list"),
+      }),
+    },
     {
       weight: 2,
       arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(10, 300, 2500, 12_000) }),
@@ -64,11 +78,16 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 3, maxLength: 40 },
 );
 
+const NEEDS_AGENT = new Set<Step["do"]>(["claim", "release", "forget", "reconnect", "replace"]);
+
 /** Plays steps on a node, judging after each; says what it did, for a failure to be read. */
 export class Weather {
   readonly node: PlayedNode;
   readonly told: string[] = [];
   #containers = 0;
+  /** Steps until a dead agent is started. */
+  #awayFor = 0;
+  #file = true;
 
   constructor(node: PlayedNode) {
     this.node = node;
@@ -76,24 +95,40 @@ export class Weather {
 
   async play(all: readonly Step[]): Promise<void> {
     for (const step of all) {
-      if (step.do === "kill" && step.atWrite > 0) {
-        this.told.push(`the agent is to die at write ${step.atWrite}`);
-        this.node.dieAtWrite(step.atWrite);
-      } else if (step.do === "kill") await this.#reborn(step.file);
-      else await this.#done(() => this.#one(step));
+      if (this.#awayFor > 0 && --this.#awayFor === 0) await this.#reborn();
+      if (step.do === "kill") this.#kill(step);
+      else if (!this.node.isDead || !NEEDS_AGENT.has(step.do)) await this.#done(() => this.#one(step));
       await this.node.clock.settle();
       this.#judge("now");
-      if (this.node.isDead) await this.#reborn(true);
+      if (this.node.isDead && this.#awayFor === 0) this.#awayFor = 1;
       await this.node.clock.pass(50);
       if (!this.node.isDead) this.#judge("watched");
     }
     this.node.hand.onWrite = () => {};
-    if (this.node.isDead) await this.#reborn(true);
+    if (this.node.isDead) await this.#reborn();
     await this.node.clock.pass(15_000);
     this.#judge("settled");
-    for (const pod of [...this.node.runtime.pods.values()]) this.node.runtime.removePod(pod);
-    await this.node.clock.pass(15_000);
-    const left = leftovers(this.node);
+    await this.#empty();
+  }
+
+  /** When all is gone, everything can be claimed, and nothing is left behind. */
+  async #empty(): Promise<void> {
+    const { node } = this;
+    for (const pod of [...node.runtime.pods.values()]) node.runtime.removePod(pod);
+    await node.clock.pass(15_000);
+    for (const claim of [...node.claims.values()]) await node.forget(claim);
+    for (const qos of ["burstable", "besteffort"] as const) {
+      const pod = node.runtime.pod(`last-${qos}`, qos);
+      const claim = await node.claim({ cpus: "1-14" }, [pod.sandbox.uid]);
+      const last = await node.run(pod, `last-${qos}`, claim);
+      this.#judge("settled");
+      if (node.levers.force === "kernel" && node.kernel.readPartition(last.cgroup) !== "root")
+        this.#fail([`the last claim is held by ${node.kernel.readPartition(last.cgroup) ?? "nothing"}`]);
+      node.runtime.removePod(pod);
+      await node.clock.pass(15_000);
+      await node.forget(claim);
+    }
+    const left = leftovers(node);
     if (left.length > 0) this.#fail(left);
   }
 
@@ -108,13 +143,28 @@ export class Weather {
     );
   }
 
+  #kill({ atWrite, file, away }: Extract<Step, { do: "kill" }>): void {
+    if (this.node.isDead) return;
+    this.told.push(`the agent dies ${atWrite === 0 ? "" : `at write ${atWrite} `}${file ? "" : "with its file"}`);
+    this.#file = file;
+    if (atWrite > 0) this.node.dieAtWrite(atWrite);
+    else {
+      this.node.kill();
+      this.#awayFor = away + 1;
+    }
+  }
+
   /** It is started again, on its own file or without one. */
-  async #reborn(file: boolean): Promise<void> {
+  async #reborn(): Promise<void> {
+    this.#awayFor = 0;
     this.node.kill();
     await this.node.clock.pass(200);
     this.#judge("now");
     this.told.push("the agent starts");
-    await this.node.start({ file });
+    await this.node.start({ file: this.#file });
+    this.#file = true;
+    await this.node.clock.pass(50);
+    this.#judge("watched");
   }
 
   async #done(run: () => Promise<void>): Promise<void> {
@@ -167,9 +217,10 @@ export class Weather {
         this.told.push(
           `${step.do} ${id} in ${pod}${claim === undefined ? "" : ` on ${claim.uid.slice(0, 8)} ${request ?? ""}`}`,
         );
-        if (claim !== undefined && !(await this.#isReady(claim))) return;
-        if (step.do === "run") await node.run(pod, id, claim, request);
-        else node.create(pod, id, claim);
+        if (claim !== undefined && !node.isDead && !(await this.#isReady(claim))) return;
+        const sandbox = runtime.pod(pod, PODS.indexOf(pod) % 2 === 0 ? "besteffort" : "burstable");
+        if (step.do === "run") await node.run(sandbox, id, claim, request);
+        else node.create(sandbox, id, claim);
         return;
       }
       case "start": {
@@ -210,6 +261,17 @@ export class Weather {
           this.told.push(`forget ${claim.uid.slice(0, 8)}`);
           await node.forget(claim);
         }
+        return;
+      }
+      case "meddle": {
+        const one = this.#which(step.which, (each) => each.state === "running");
+        // By updates alone, it is put right as long as nobody stops it, with replies at the next hook.
+        if (one === undefined || node.levers.masks === "runtime") return;
+        this.told.push(`somebody meddles with ${step.how} of ${one.id}`);
+        if (step.how === "mask") node.kernel.write(one.cgroup, node.online);
+        else if (step.how === "member") node.kernel.writePartition(one.cgroup, "member");
+        else node.kernel.writeExclusive(one.pod.cgroup.slice(0, one.pod.cgroup.lastIndexOf("/")), CpuSet.empty);
+        if (!node.isDead) await node.clock.pass(12_000);
         return;
       }
       case "reconnect":

@@ -1,7 +1,7 @@
 import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
-import { adoptPartitions, holdClaims } from "./holding.ts";
+import { adoptPartitions, checkPartitions, holdClaims } from "./holding.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { marksOf, newRecord, phaseOf, storedMask } from "./record.ts";
@@ -114,9 +114,11 @@ export async function synchronize(
   }
   node.synchronized = true;
   node.online = parts.machine.online() ?? node.online;
-  if (node.levers.force === "kernel") adoptPartitions(parts);
+  // Also where this life does not use them: an earlier one may have.
+  adoptPartitions(parts);
   mover.compute();
   // Before anybody's mask is touched: who runs on a claim without a partition is held by masks, and they count in every one.
+  if (node.levers.force === "kernel") checkPartitions(parts);
   holdClaims(parts);
   repairAll(parts);
   mover.kick();

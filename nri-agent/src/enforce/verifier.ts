@@ -1,6 +1,6 @@
-import type { ContainerRecord } from "../masks/container.ts";
+import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { holdClaims } from "./holding.ts";
+import { checkPartitions, holdClaims } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -50,7 +50,7 @@ export class Verifier {
   /** Reads one container back, puts it right where it was right before, and says so. */
   check(container: ContainerRecord): void {
     const { node, mover, say } = this.#p;
-    if (!isOurs(container)) return;
+    if (!isWatched(container)) return;
     const wasRight = !node.isTooWide(container);
     mover.look(container);
     if (!wasRight || !node.isTooWide(container)) return;
@@ -72,27 +72,8 @@ export class Verifier {
       this.#p.changed();
     }
     if (node.levers.force !== "kernel" || !node.synchronized) return;
-    this.#partitions();
+    checkPartitions(this.#p);
     holdClaims(this.#p);
-  }
-
-  #partitions(): void {
-    const { node, partitions, claimStart, say } = this.#p;
-    for (const container of [...node.containers.values()]) {
-      if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
-      const path =
-        container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
-      const problem = partitions.problemOf(path);
-      if (problem === undefined) continue;
-      container.partitionText = partitions.textOf(path);
-      if (container.partitionText === "") continue;
-      say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
-      container.partition = "none";
-      const why = claimStart.hold(container, path);
-      if (why === "") say.repaired(container);
-      else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
-      this.#p.changed();
-    }
   }
 
   /** A pass that fails is told, and the next one comes all the same. */
@@ -110,8 +91,4 @@ export class Verifier {
     };
     next();
   }
-}
-
-function isOurs(container: ContainerRecord): boolean {
-  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
 }
