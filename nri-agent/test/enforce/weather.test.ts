@@ -2,19 +2,25 @@ import fc from "fast-check";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 import { steps, Weather } from "../../../e2e/kit/playedweather.ts";
 
+/** RUNS=5000 SEED=7 for a longer look. */
+const RUNS = Number(process.env["RUNS"] ?? 60);
+const SEED = process.env["SEED"];
+
 describe("whatever happens to a node, its promises are kept", () => {
-  for (const lever of ["kernel", "file"] as const) {
-    it(`with the ${lever} lever`, async function () {
-      this.timeout(120_000);
+  for (const [name, options] of [
+    ["kernel lever", { lever: "kernel" }],
+    ["file lever", { lever: "file" }],
+    ["file lever, the runtime follows", { lever: "file", canUpdate: true }],
+    ["runtime lever, by updates", { lever: "runtime", canUpdate: true }],
+    ["runtime lever, by replies", { lever: "runtime" }],
+  ] as const) {
+    it(name, async function () {
+      this.timeout(300_000);
       await fc.assert(
         fc.asyncProperty(steps, async (all) => {
-          const node = await PlayedNode.up({ lever });
-          await new Weather(node).play(all);
+          await new Weather(await PlayedNode.up(options)).play(all);
         }),
-        {
-          numRuns: Number(process.env["RUNS"] ?? 40),
-          ...(process.env["SEED"] === undefined ? {} : { seed: Number(process.env["SEED"]) }),
-        },
+        { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
       );
     });
   }
