@@ -44,6 +44,7 @@ export class DriverProcess {
       "--state-dir": this.stateDir,
       "--node-name": NODE,
       "--bind-address": this.#o.bindAddress ?? "",
+      "--page-address": "",
       ...this.#o.flags,
       ...flags,
     };

@@ -138,6 +138,7 @@ export class DriverWorld {
       onReleaseFailed: () => {},
       onServed: () => {},
       now: () => performance.now(),
+      time: () => Date.now(),
     });
   }
 

@@ -25,6 +25,7 @@ export function printMemory(memory: Memory): string {
       ...entry,
       shares: entry.shares.map((share) => ({ ...share, cpus: share.cpus.toString() })),
       idle: entry.idle.toString(),
+      ...(entry.chosen === undefined ? {} : { chosen: { ...entry.chosen, free: entry.chosen.free.toString() } }),
     })),
   });
 }
@@ -36,9 +37,10 @@ export function parseMemory(text: string): Memory {
     bootId?: string;
     epoch?: string;
     incomplete?: boolean;
-    claims?: (Omit<Entry, "shares" | "idle"> & {
+    claims?: (Omit<Entry, "shares" | "idle" | "chosen"> & {
       shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[];
       idle: string;
+      chosen?: { atMs: number; free: string; wishes: string[] };
     })[];
   };
   if (found.version !== VERSION)
@@ -60,6 +62,7 @@ export function parseMemory(text: string): Memory {
         isolated: claim.isolated,
         results: claim.results,
         operationId: claim.operationId,
+        ...(claim.chosen === undefined ? {} : { chosen: { ...claim.chosen, free: CpuSet.parse(claim.chosen.free) } }),
       };
     }),
   };

@@ -30,6 +30,18 @@ export interface Entry {
   /** What the kubelet is answered; empty where it is not known any more (rebuilt from CDI files). */
   readonly results: readonly OwnResult[];
   readonly operationId: string;
+  /** How its CPUs were chosen; not known of a claim that was rebuilt or adopted. */
+  readonly chosen?: Choice;
+}
+
+/** For people who ask why a claim has these CPUs. */
+export interface Choice {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  /** CPUs that nobody held then, and nobody before it in the queue waited for. */
+  readonly free: CpuSet;
+  /** `request: wishes`, by request. */
+  readonly wishes: readonly string[];
 }
 
 /** Which claim holds which CPUs. In memory; the checkpoint makes it durable. No CPU is ever in two entries. */

@@ -1,11 +1,10 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { cpusOf, toAllocation, type Entry } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import { AgentFault, type CdiPort } from "./ports.ts";
-
-/** A Prepare that ends in a sentence. */
-export class Refused extends Error {}
+import { Refused } from "./refused.ts";
 
 const RETRY_AGENT_MS = 200;
 /** What the agent refuses, it will not take at once. */
@@ -32,7 +31,7 @@ export async function fulfil(
     await enforced.catch(() => {});
     throw cause instanceof Refused
       ? cause
-      : new Refused(`Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
+      : new Refused(CODES.checkpointUnwritable, `Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -43,7 +42,10 @@ async function enforce(link: AgentLink, at: string, entry: Entry, signal: AbortS
       const progress = await link.progress(entry.claim.uid, 5000, signal);
       if (progress.progress === Progress.ENFORCED) return;
       if (progress.progress === Progress.IMPOSSIBLE)
-        throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
+        throw new Refused(
+          CODES.enforceImpossible,
+          `Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`,
+        );
       if (progress.why !== "") why = progress.why;
       await pause(RETRY_AGENT_MS, signal);
     } catch (cause) {
@@ -53,6 +55,7 @@ async function enforce(link: AgentLink, at: string, entry: Entry, signal: AbortS
     }
   }
   throw new Refused(
+    CODES.notEnforced,
     `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why}. The kubelet tries again by itself`,
   );
 }

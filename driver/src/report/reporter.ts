@@ -1,3 +1,5 @@
+import type { Code } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { EventApi, Involved } from "./ports.ts";
 
@@ -8,14 +10,17 @@ const MAX_OBJECTS = 1000;
 const MAX_WAITING = 64;
 const MAX_MESSAGE = 1000;
 
-/** Why Events are written; closed. */
-export type Reason =
-  | "ContainerRefused"
-  | "ContainerRanElsewhere"
-  | "UnprepareFailed"
-  | "ClaimStillInUse"
-  | "RequestUnknown"
-  | "NRISession";
+/** Why Events are written, with what people can look up about it; closed. A refused container has a code of its own. */
+export const REASONS = {
+  ContainerRefused: CODES.startRefused,
+  ContainerRanElsewhere: CODES.escaped,
+  UnprepareFailed: CODES.unprepareFailed,
+  ClaimStillInUse: CODES.claimStillInUse,
+  RequestUnknown: CODES.requestMissing,
+  NRISession: undefined,
+} as const satisfies Readonly<Record<string, Code | undefined>>;
+
+export type Reason = keyof typeof REASONS;
 
 export interface ReporterOptions {
   readonly api: EventApi;
@@ -39,7 +44,14 @@ export class Reporter {
     this.#o = options;
   }
 
-  tell(about: Involved, reason: Reason, message: string, signal: AbortSignal): void {
+  /** @param code where it is another than the reason's. */
+  tell(
+    about: Involved,
+    reason: Reason,
+    text: string,
+    signal: AbortSignal,
+    code: Code | undefined = REASONS[reason],
+  ): void {
     const key = `${about.kind}/${about.namespace}/${about.name}/${about.uid}/${reason}`;
     const told = this.#told.get(key) ?? 0;
     if (told >= PER_OBJECT || this.#waiting.length >= MAX_WAITING) {
@@ -54,6 +66,8 @@ export class Reporter {
     }
     const at = new Date(this.#o.now()).toISOString().replace(/\.\d+Z$/, "Z");
     const { driver, nodeName } = this.#o;
+    const suffix = code === undefined ? "" : ` [${code.id}]`;
+    const message = text.slice(0, MAX_MESSAGE - suffix.length) + suffix;
     this.#waiting.push(() =>
       this.#o.api.write(
         {
@@ -63,7 +77,7 @@ export class Reporter {
           metadata: { generateName: `${driver}-`, namespace: about.namespace === "" ? "default" : about.namespace },
           involvedObject: about,
           reason,
-          message: message.slice(0, MAX_MESSAGE),
+          message,
           type: reason === "NRISession" ? "Normal" : "Warning",
           source: { component: driver, host: nodeName },
           firstTimestamp: at,

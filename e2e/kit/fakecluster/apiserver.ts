@@ -117,7 +117,8 @@ export class FakeApiServer {
     }
     const claim = new RegExp(`^${API}/namespaces/([^/]+)/resourceclaims/([^/]+)$`).exec(url.pathname);
     const slice = new RegExp(`^${API}/resourceslices(?:/([^/]+))?$`).exec(url.pathname);
-    if (claim !== null) {
+    if (url.pathname === "/version") answer(response, { major: "1", minor: "36", gitVersion: "v1.36.3" });
+    else if (claim !== null) {
       const found = this.claims.get(`${claim[1] ?? ""}/${claim[2] ?? ""}`);
       if (found === undefined) notFound(response, "resourceclaims", claim[2] ?? "");
       else answer(response, found);

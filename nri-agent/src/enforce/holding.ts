@@ -1,3 +1,4 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
@@ -34,14 +35,14 @@ export function holdClaims(parts: EnforcerParts): void {
     if (record.role === "claim" || record.phase !== "running" || record.cgroup === undefined) continue;
     if (partitions.living(podOf(record.cgroup)) === undefined || record.wanted === undefined) continue;
     const why = claimStart.besideShared(record);
-    if (why !== "") say.problem(why, record.ref);
+    if (why !== "") say.problem(why, record.ref, CODES.maskFailed);
   }
   for (const record of node.containers.values()) {
     if (!isLoose(parts, record)) continue;
     recognise(parts, record);
     if (record.partition !== "none") continue;
     const why = claimStart.hold(record);
-    if (why !== "") say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
+    if (why !== "") say.problem(notAlone(record, why), record.ref, CODES.maskFailed);
   }
   if (node.truth === "confirmed") {
     partitions.releaseWhere((ids) => ![...ids].some((id) => node.containers.get(id)?.role === "claim"));
@@ -67,14 +68,18 @@ export function checkPartitions(parts: EnforcerParts): void {
     container.partitionText = partitions.textOf(path);
     if (container.partitionText === "") continue;
     // One that runs on wrong CPUs has been told already, by its mask.
-    if (!node.isTooWide(container))
-      say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
+    const isNews = !node.isTooWide(container);
+    if (isNews) say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
     container.partition = "none";
     const why = claimStart.hold(container, path);
-    if (why === "") say.repaired(container);
-    else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
+    if (why !== "") say.problem(notAlone(container, why), container.ref, CODES.maskFailed);
+    else if (isNews) say.repaired(container);
     parts.changed();
   }
+}
+
+export function notAlone(record: ContainerRecord, why: string): string {
+  return `Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`;
 }
 
 function isLoose({ node }: EnforcerParts, record: ContainerRecord): boolean {

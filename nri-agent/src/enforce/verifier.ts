@@ -56,9 +56,11 @@ export class Verifier {
     if (!wasRight || !node.isTooWide(container)) return;
     const was = container.effective;
     if (was !== undefined && (container.role === "claim" || was.overlaps(node.heldCpus()))) {
+      container.outside = true;
       say.escaped(container, was, "something else on the node changed its mask");
     }
-    if (mover.settle(container) === "right") say.repaired(container);
+    mover.settle(container);
+    sayRepaired(this.#p, container);
     this.#p.changed();
   }
 
@@ -71,6 +73,8 @@ export class Verifier {
       await this.verify();
       this.#p.changed();
     }
+    // With the runtime lever the repair comes by and by.
+    for (const container of node.containers.values()) sayRepaired(this.#p, container);
     if (node.levers.force !== "kernel" || !node.synchronized) return;
     checkPartitions(this.#p);
     holdClaims(this.#p);
@@ -91,4 +95,11 @@ export class Verifier {
     };
     next();
   }
+}
+
+/** Whoever was reported outside its mask, and was read back inside, is reported once more. */
+export function sayRepaired({ node, say }: EnforcerParts, container: ContainerRecord): void {
+  if (!container.outside || node.isTooWide(container)) return;
+  container.outside = false;
+  if (container.phase === "running") say.repaired(container);
 }

@@ -81,6 +81,8 @@ export interface ContainerRecord {
   confined: string;
   /** StopContainer came: its grace runs or it is dead. A reconnect to the runtime would wait for it. */
   stopping: boolean;
+  /** It was reported outside its mask, and not yet back inside. */
+  outside: boolean;
 }
 
 /**
