@@ -16,6 +16,7 @@ export interface DriverOptions {
   /** For its probes; none by default. */
   readonly bindAddress?: string;
   readonly flags?: Readonly<Record<string, string>>;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** The driver as a process, with its directories in `dir`. */
@@ -49,6 +50,7 @@ export class DriverProcess {
     };
     this.daemon = startDaemon(`driver-${this.#starts}`, [...this.#o.argv, "run", ...Object.entries(all).flat()], {
       logDir: this.#o.dir,
+      ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
     });
     return this.daemon;
   }

@@ -27,6 +27,7 @@ export interface AgentOptions {
   readonly cgroupRoot?: string;
   /** For its metrics; none by default. */
   readonly bindAddress?: string;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** The agent as a process, with a test in the driver's place: it says what claims there are, and waits for them. */
@@ -80,7 +81,7 @@ export class AgentProcess {
         "--lever",
         this.#o.lever,
       ],
-      { logDir: this.#o.dir },
+      { logDir: this.#o.dir, ...(this.#o.env === undefined ? {} : { env: this.#o.env }) },
     );
   }
 
