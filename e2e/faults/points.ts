@@ -210,7 +210,7 @@ export class Life {
     await until(
       "nothing is left of the claim",
       async () => {
-        const { claims, files } = await world.disk();
+        const { claims, files } = world.disk();
         if (claims > 0 || files.length > 0) throw new Error(`${claims} claims, files ${files.join(", ")}`);
         return (await world.state()).pool?.held === "";
       },

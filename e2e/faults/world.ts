@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, type Client } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
@@ -14,7 +16,7 @@ import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
 import { FakeKubelet, type ClaimReference } from "../kit/fakecluster/kubelet.ts";
 import { until, type Daemon } from "../kit/node/processes.ts";
 import { Seam } from "../kit/seam/seam.ts";
-import type { Facts } from "./judge.ts";
+import type { Facts, Span } from "./judge.ts";
 import { now, Observer } from "./observer.ts";
 import type { Bundles } from "./programs.ts";
 import { awayBy } from "./sessions.ts";
@@ -37,11 +39,13 @@ export class FaultWorld {
   readonly #inspect: Client<typeof Inspect>;
   readonly #claims = new Map<string, { uid: string; cpus: number }>();
   readonly #lost: number[] = [];
+  readonly #still: Span[] = [];
   #registers: Promise<unknown> = Promise.resolve();
   /** Of the driver that was seen last with the agent, and the least that the living one has to take. */
   #epoch = 0n;
   #leastEpoch = 1n;
-  #between: () => void = () => {};
+  readonly #between: { [which in Program]?: (() => unknown) | undefined } = {};
+  readonly #next: Record<Program, Promise<void>> = { driver: Promise.resolve(), agent: Promise.resolve() };
   #keeps = true;
 
   constructor(programs: Bundles) {
@@ -84,14 +88,14 @@ export class FaultWorld {
     else this.agent.start();
     const daemon = this.daemon(which);
     if (which === "driver") this.#registers = this.#registered(daemon);
-    void daemon.exited.then(() => {
+    this.#next[which] = daemon.exited.then(async () => {
       this.deaths[which] += 1;
       if (which === "agent") this.#lost.push(now());
       else this.#leastEpoch = this.#epoch + 1n;
       this.seams[which].disarm();
-      const between = this.#between;
-      this.#between = () => {};
-      between();
+      const between = this.#between[which];
+      this.#between[which] = undefined;
+      await between?.();
       if (this.#keeps) this.startProgram(which);
     });
   }
@@ -102,12 +106,37 @@ export class FaultWorld {
     return daemon;
   }
 
-  /** By kill -9. It is up again by itself. @param between what happens before its next life. */
-  async kill(which: Program, between: () => void = () => {}): Promise<void> {
+  /** Resolves when its next life begins. @param between what comes before that. */
+  async kill(which: Program, between?: () => unknown, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    this.#between[which] = between;
+    const next = this.#next[which];
+    this.daemon(which).signal(signal);
+    await next;
+  }
+
+  /** Stands still for a while. */
+  async still(which: Program, ms: number): Promise<void> {
     const daemon = this.daemon(which);
-    this.#between = between;
-    daemon.signal("SIGKILL");
-    await daemon.exited;
+    const from = now();
+    daemon.signal("SIGSTOP");
+    await sleep(ms);
+    daemon.signal("SIGCONT");
+    if (which === "agent") this.#still.push({ from, to: now() });
+  }
+
+  /** Containerd is killed, and comes back. */
+  async runtimeDown(ms: number): Promise<void> {
+    this.#lost.push(now());
+    this.runtime.daemon.signal("SIGKILL");
+    await this.runtime.daemon.exited;
+    await sleep(ms);
+    await this.runtime.start();
+  }
+
+  async runtimeStill(ms: number): Promise<void> {
+    this.runtime.daemon.signal("SIGSTOP");
+    await sleep(ms);
+    this.runtime.daemon.signal("SIGCONT");
   }
 
   /** Both run, and hold the same of each other and of the runtime. */
@@ -139,7 +168,7 @@ export class FaultWorld {
 
   get facts(): Facts {
     const log = readFileSync(join(this.runtime.dir, "log", "containerd.log"), "utf8");
-    return { claims: this.#claims, away: awayBy(log, this.#lost) };
+    return { claims: this.#claims, away: awayBy(log, this.#lost, this.#still) };
   }
 
   /** An allocated claim, reserved for a pod, as the scheduler leaves it. */
@@ -184,11 +213,20 @@ export class FaultWorld {
   }
 
   /** What the driver has on disk of its claims. */
-  async disk(): Promise<{ readonly claims: number; readonly files: readonly string[] }> {
+  disk(): { readonly claims: number; readonly files: readonly string[] } {
     const text = readFileSync(join(this.driver.stateDir, "checkpoint.json"), "utf8");
     const { claims } = JSON.parse(text.slice(text.indexOf("\n") + 1)) as { claims: unknown[] };
     const { cdiDir } = this.runtime;
     return { claims: claims.length, files: existsSync(cdiDir) ? readdirSync(cdiDir) : [] };
+  }
+
+  /** Logs and what was seen, for who looks into a failure. @returns where. */
+  keep(): string {
+    const dir = mkdtempSync(join(tmpdir(), "faults-"));
+    for (const name of readdirSync(this.runtime.dir))
+      if (/\.(log|jsonl)$/.test(name)) copyFileSync(join(this.runtime.dir, name), join(dir, name));
+    copyFileSync(join(this.runtime.dir, "log", "containerd.log"), join(dir, "containerd.log"));
+    return dir;
   }
 
   async stop(): Promise<void> {
