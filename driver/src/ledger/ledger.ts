@@ -30,7 +30,12 @@ export interface Entry {
   /** What the kubelet is answered; empty where it is not known any more (rebuilt from CDI files). */
   readonly results: readonly OwnResult[];
   readonly operationId: string;
+  /** Members of its checkpoint that a later version added. */
+  readonly later?: Later;
 }
+
+/** What a version does not know, as it was read. */
+export type Later = Readonly<Record<string, unknown>>;
 
 /** Which claim holds which CPUs. In memory; the checkpoint makes it durable. No CPU is ever in two entries. */
 export class Ledger {
