@@ -204,7 +204,7 @@ describe("CPUs that somebody else has chosen", () => {
     ask("c", 3, "6,8");
     const began = performance.now();
     expect(message(await world.prepare("c"))).to.equal(
-      "dra.cpu: Cannot prepare claim default/c: request cpus: its cpuset 6,8 has 2 CPUs, and its capacity is 3; make both the same; CPUs 8 of its cpuset 6,8 are kept for the shared pool",
+      "dra.cpu: Cannot prepare claim default/c: request cpus: its cpuset 6,8 has 2 CPUs, and its capacity is 3; make both the same; CPUs 8 of its cpuset 6,8 are kept for the shared pool [DRACPU-201]",
     );
     expect(performance.now() - began, "no release would help, so it does not wait").to.be.below(2000);
     const waiting = world.prepare("b");
