@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { PlayedNode, type PlayedClaim } from "../../../e2e/kit/playednode.ts";
+import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
+import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
 import type { PlayedContainer } from "../../../e2e/kit/playedruntime.ts";
 
