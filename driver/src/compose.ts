@@ -22,7 +22,7 @@ import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
 import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
-import { afterBoot } from "./ledger/checkpoint.ts";
+import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
 import { cpusOf, Ledger } from "./ledger/ledger.ts";
 import { servePage } from "./page/serve.ts";
 import { entryOf } from "./picture/timeline.ts";
@@ -35,6 +35,7 @@ import { collectGone, finishPreparing, keepCdiFiles, type RecoveryParts } from "
 import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
 import { tellUnknownRequests } from "./report/requests.ts";
@@ -70,8 +71,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const file = new CheckpointFile(settings.stateDir);
   const cdi = new CdiDirectory(settings.cdiDir);
   let epoch = 0n;
+  let later: Pick<Memory, "later"> = {};
   const writes = new LatestWrite(() =>
-    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete }),
+    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete, ...later }),
   );
   const checkpoint = { save: () => writes.save() };
 
@@ -79,6 +81,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (loaded.kind === "memory") {
     const memory = afterBoot(loaded.memory, bootId);
     ({ epoch } = memory);
+    if (memory.later !== undefined) later = { later: memory.later };
     for (const entry of memory.entries) ledger.put(entry);
     log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
   } else if (loaded.kind === "damaged") {
@@ -136,6 +139,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     now: () => Date.now(),
     onDropped: () => metrics.eventDropped(),
   });
+  const status = new ClaimStatus({
+    api,
+    driver: DRIVER_NAME,
+    candidates: offer.candidates,
+    log,
+    now: () => Date.now(),
+  });
   let blind = false;
   const shortage = new Shortage();
   const perClaim = new PerKey();
@@ -191,7 +201,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       metrics.unprepared(outcome.result);
       sight.ended("released", outcome, "");
     },
-    onServed: (claim) => {
+    onServed: (claim, { results, shares }) => {
+      status.tell(claim, results, shares, signal);
       tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
         // Said once; each Prepare would say it again.
         const why = (cause as Error).message;
