@@ -102,6 +102,17 @@ describe("a claim that several containers of a pod use", () => {
     expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
   });
 
+  it("keeps its partition beside a container that was created before anybody knew of the claim", async () => {
+    const other = node.create("q", "early");
+    const late = await node.claim({ cpus: "8-9" }, ["q"]);
+    const x = await node.run("q", "x", late);
+    await node.begin(other);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(other.first?.toString()).to.equal("0-7,10-15");
+    node.runtime.removePod(x.pod);
+    expect(node.kernel.lost().toString(), "what is removed while it is invalid is lost for good").to.equal("");
+  });
+
   it("gives the pod's CPUs back while the pod lives, without touching other pods that are partitions", async () => {
     const other = await node.claim({ cpus: "8-9" }, ["q"]);
     const q = [await node.run("q", "q1", other), await node.run("q", "q2", other)];
