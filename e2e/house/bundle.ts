@@ -7,8 +7,8 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const BANNER =
   'import{createRequire as __cr}from"node:module";import{fileURLToPath as __fp}from"node:url";import{dirname as __dn}from"node:path";const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
 
-/** One minified file for Node 24, from sources. @returns its size in bytes. */
-export async function bundle(entry: string, out: string): Promise<number> {
+/** One minified file for Node 24, from sources. @param libraries where else to look for them. @returns its size in bytes. */
+export async function bundle(entry: string, out: string, libraries: readonly string[] = []): Promise<number> {
   await build({
     entryPoints: [entry],
     outfile: out,
@@ -18,6 +18,7 @@ export async function bundle(entry: string, out: string): Promise<number> {
     target: "node24",
     minify: true,
     banner: { js: BANNER },
+    nodePaths: [...libraries],
     logLevel: "warning",
   });
   return statSync(out).size;
