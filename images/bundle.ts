@@ -36,9 +36,14 @@ export type ProgramName = keyof typeof PROGRAMS;
  * One minified file for Node 24, from sources. The products are CommonJS: an ES module that imports `node:http` makes Node look at each of its exports, and so load the
  * whole of undici, 6 MB a process.
  *
+ * @param libraries where else to look for them.
  * @param out `.cjs`, or `.mjs` for programs that need an ES module. @returns its size in bytes, and what went into it.
  */
-export async function bundle(entry: string, out: string): Promise<{ size: number; metafile: Metafile }> {
+export async function bundle(
+  entry: string,
+  out: string,
+  libraries: readonly string[] = [],
+): Promise<{ size: number; metafile: Metafile }> {
   const isModule = out.endsWith(".mjs");
   const { metafile } = await build({
     entryPoints: [entry],
@@ -52,6 +57,7 @@ export async function bundle(entry: string, out: string): Promise<{ size: number
     absWorkingDir: ROOT,
     banner: { js: isModule ? ESM_BANNER : CJS_BANNER },
     define: isModule ? {} : { "import.meta.url": "__url" },
+    nodePaths: [...libraries],
     plugins: [KUBECONFIG_ALONE],
     inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",
