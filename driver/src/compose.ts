@@ -35,6 +35,7 @@ import { collectGone, finishPreparing, keepCdiFiles, type RecoveryParts } from "
 import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
+import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
 import { tellUnknownRequests } from "./report/requests.ts";
@@ -136,6 +137,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     now: () => Date.now(),
     onDropped: () => metrics.eventDropped(),
   });
+  const status = new ClaimStatus({
+    api,
+    driver: DRIVER_NAME,
+    candidates: offer.candidates,
+    log,
+    now: () => Date.now(),
+  });
   let blind = false;
   const shortage = new Shortage();
   const perClaim = new PerKey();
@@ -191,7 +199,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       metrics.unprepared(outcome.result);
       sight.ended("released", outcome, "");
     },
-    onServed: (claim) => {
+    onServed: (claim, { results, shares }) => {
+      status.tell(claim, results, shares, signal);
       tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
         // Said once; each Prepare would say it again.
         const why = (cause as Error).message;

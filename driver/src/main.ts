@@ -2,9 +2,10 @@
 import { ConnectError } from "@connectrpc/connect";
 import { methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
+import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
-import yargs, { type Options } from "yargs";
-import { hideBin } from "yargs/helpers";
+import type { Options } from "yargs";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
 import { call, state } from "./commands/agent.ts";
 import type { Argv, Command } from "./commands/argv.ts";
@@ -24,16 +25,20 @@ const output = (kind: "table" | "map" | "text"): Record<string, Options> => ({
 /** These need the API server's client, which takes a while to load. */
 const run: Command = async (argv) => (await import("./commands/run.ts")).run(argv);
 const doctor: Command = async (argv) => (await import("./commands/doctor.ts")).doctor(argv);
+const uninstall: Command = async (argv) => (await import("./commands/uninstall.ts")).uninstall(argv);
 const gather: Command = async (argv) => (await import("./commands/gather.ts")).gather(argv);
 const from: Options = { type: "string", describe: "draw what was saved with `map -o json` or by `gather`" };
 const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 
 async function main(): Promise<number> {
+  const plain = plainRun(process.argv.slice(2));
+  if (plain !== undefined) return run(plain);
+  const { default: yargs } = await import("yargs");
   let status = 0;
   const doing = (command: Command) => async (argv: Argv) => {
     status = await command(argv);
   };
-  await yargs(hideBin(process.argv))
+  await yargs(process.argv.slice(2))
     .scriptName("dracpu")
     .usage("$0 <command>: gives pods exclusive CPUs through Dynamic Resource Allocation")
     .command("run", "run the driver", (y) => y.options(flags), doing(run))
@@ -123,6 +128,27 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "restart",
+      "restart the driver in this container, and nothing else of the pod",
+      {},
+      doing(() => {
+        restartContainer("dracpu");
+        return Promise.resolve(0);
+      }),
+    )
+    .command(
+      "uninstall <step>",
+      "steps of taking the driver off: which claims are in use; clean this node, and say so until ended; wait for all nodes",
+      (y) =>
+        y.positional("step", { choices: ["check", "clean", "wait"], describe: "what to do" }).options({
+          ...flags,
+          force: { type: "boolean", describe: "check: succeed though claims are in use" },
+          daemonset: { type: "string", describe: "wait: namespace/name of the clean-up's DaemonSet" },
+          timeout: { type: "number", default: 120, describe: "wait: for so many seconds" },
+        }),
+      doing(uninstall),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
     .completion("completion", "print a script that completes this command line in your shell")

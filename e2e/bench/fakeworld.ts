@@ -34,6 +34,7 @@ export class FakeWorld {
       lever: "runtime",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
+      byFile: true,
     });
   }
 
@@ -61,6 +62,7 @@ export class FakeWorld {
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(this.dir, "ctl", "control.sock"),
       flags: { "--sysfs-overlay": overlay },
+      byFile: true,
     });
   }
 

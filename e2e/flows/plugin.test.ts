@@ -2,7 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { NodeView } from "@dracpu/driver/cluster/cluster.ts";
 import { expect } from "chai";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 import { machineNamed } from "../demo/machines.ts";
 import { EmbeddedNode } from "../kit/embedded/node.ts";
 import { NODE } from "../kit/driver.ts";

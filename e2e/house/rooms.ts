@@ -27,6 +27,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
     prepare: "use-case",
     publish: "use-case",
     report: "use-case",
+    uninstall: "use-case",
     sysfs: "edge",
     disk: "edge",
     apiserver: "edge",

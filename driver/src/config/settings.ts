@@ -38,6 +38,7 @@ const cpuList = (text: string): string | undefined => {
 export const DRIVER_SETTINGS: readonly Setting[] = [
   {
     key: "cpuDeviceMode",
+    perNode: true,
     flag: "cpu-device-mode",
     type: "string",
     choices: ["grouped", "individual"],
@@ -46,6 +47,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "groupBy",
+    perNode: true,
     flag: "cpu-device-group-by",
     aliases: ["group-by"],
     type: "string",
@@ -55,6 +57,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "exposePCIeRoots",
+    perNode: true,
     flag: "expose-pcie-roots",
     type: "boolean",
     default: false,
@@ -62,6 +65,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "pcieRootLists",
+    perNode: true,
     flag: "pcie-root-lists",
     type: "boolean",
     default: false,
@@ -69,6 +73,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "publishNodeAllocatableResourceMapping",
+    perNode: true,
     flag: "publish-node-allocatable-resource-mapping",
     type: "boolean",
     default: false,
@@ -77,6 +82,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "reservedCPUs",
+    perNode: true,
     flag: "reserved-cpus",
     type: "string",
     default: "",
@@ -85,6 +91,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "keepShared",
+    perNode: true,
     flag: "keep-shared",
     type: "number",
     default: -1,
@@ -94,6 +101,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "strategy",
+    perNode: true,
     flag: "strategy",
     type: "string",
     choices: CHOICES.strategy,
@@ -103,6 +111,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "cores",
+    perNode: true,
     flag: "cores",
     type: "string",
     choices: CHOICES.cores,
@@ -112,6 +121,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "l3",
+    perNode: true,
     flag: "l3",
     type: "string",
     choices: CHOICES.l3,
@@ -120,6 +130,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "coreType",
+    perNode: true,
     flag: "core-type",
     type: "string",
     choices: CHOICES.coreType,
@@ -213,6 +224,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "logLevel",
+    perNode: true,
     flag: "log-level",
     type: "string",
     choices: ["debug", "info", "warn", "error"],
@@ -220,6 +232,9 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Least severe log lines that are written",
   },
 ];
+
+/** Those that an entry `perNode` of the file may set. */
+export const NODE_SETTINGS: readonly Setting[] = DRIVER_SETTINGS.filter((one) => one.perNode === true);
 
 export interface DriverSettings {
   readonly cpuDeviceMode: DeviceMode;

@@ -1,16 +1,15 @@
 import { coded, type Code } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { readClaim, readResults, type Offer } from "../claims/decide.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
-import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import { devicesOf, differs, looking } from "./answer.ts";
 import { Calls } from "./calls.ts";
+import { fulfil } from "./fulfil.ts";
 import {
-  AgentFault,
   isReaderFault,
   type CdiPort,
   type CheckpointPort,
@@ -29,9 +28,6 @@ import { untilReleased } from "./sameclaim.ts";
 
 /** The kubelet cancels at 45 s and comes back only after more than a minute, so waiting is done inside the call. */
 const PREPARE_MS = 40_000;
-const RETRY_AGENT_MS = 200;
-/** What the agent refuses, it will not take at once. */
-const RETRY_REFUSED_MS = 2000;
 const LOOK_READY_MS = 100;
 /** A claim that holds its CPUs is read again for its consumers; without the API server it is answered as it was after this long. */
 const READ_AGAIN_MS = 3000;
@@ -56,7 +52,7 @@ export interface PreparerOptions {
   onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
   onUnprepared(outcome: Outcome): void;
   /** A claim that had no CPUs before is prepared. */
-  onServed(claim: ResourceClaim): void;
+  onServed(claim: ResourceClaim, entry: Entry): void;
   /** Kubernetes tells nobody about a release that fails. */
   onReleaseFailed(claim: ClaimRef, why: string): void;
   now(): number;
@@ -75,7 +71,7 @@ export interface Outcome {
 }
 
 /**
- * Prepare and Unprepare, in their order: decide, reserve, checkpoint, CDI file, agent, answer. After the checkpoint a Prepare only goes
+ * Prepare and Unprepare, in their order: decide, reserve, checkpoint, then CDI file and agent, answer. After the checkpoint a Prepare only goes
  * forward; whatever fails then is a sentence, and the kubelet's next call continues there.
  */
 export class Preparer implements DraPlugin {
@@ -179,15 +175,20 @@ export class Preparer implements DraPlugin {
       };
       this.#o.ledger.put(entry);
     }
-    await this.#store(at, entry);
-    await this.#enforce(at, entry, signal);
+    // The checkpoint first: after it the CPUs are the claim's, whatever happens.
+    try {
+      await this.#o.checkpoint.save();
+    } catch (cause) {
+      throw new Refused(CODES.checkpointUnwritable, `Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
+    }
+    await fulfil(this.#o, at, entry, signal);
     const now = this.#o.ledger.get(ref.uid);
     if (now === undefined || now.phase === "draining")
       throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
     const prepared: Entry = { ...now, phase: "prepared", results: entry.results };
     this.#o.ledger.put(prepared);
-    if (known === undefined && claim !== undefined) this.#o.onServed(claim);
+    if (known === undefined && claim !== undefined) this.#o.onServed(claim, prepared);
     return prepared;
   }
 
@@ -220,44 +221,6 @@ export class Preparer implements DraPlugin {
     if (claim === undefined)
       throw new Refused(CODES.claimUnreadable, `Cannot prepare ${at}: the API server has no such claim`);
     return claim;
-  }
-
-  /** The checkpoint first: after it the CPUs are the claim's, whatever happens. */
-  async #store(at: string, entry: Entry): Promise<void> {
-    try {
-      await this.#o.checkpoint.save();
-      await this.#o.cdi.write(toAllocation(entry));
-    } catch (cause) {
-      throw new Refused(CODES.checkpointUnwritable, `Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
-    }
-  }
-
-  async #enforce(at: string, entry: Entry, signal: AbortSignal): Promise<void> {
-    let why = "the NRI agent did not answer";
-    while (!signal.aborted) {
-      try {
-        const progress = await this.#o.link.progress(entry.claim.uid, 5000, signal);
-        if (progress.progress === Progress.ENFORCED) return;
-        if (progress.progress === Progress.IMPOSSIBLE)
-          throw new Refused(
-            CODES.enforceImpossible,
-            `Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`,
-          );
-        if (progress.why !== "") why = progress.why;
-        await pause(RETRY_AGENT_MS, signal);
-      } catch (cause) {
-        if (cause instanceof Refused) throw cause;
-        why = (cause as Error).message;
-        await pause(
-          cause instanceof AgentFault && cause.code === "refused" ? RETRY_REFUSED_MS : RETRY_AGENT_MS,
-          signal,
-        );
-      }
-    }
-    throw new Refused(
-      CODES.notEnforced,
-      `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why}. The kubelet tries again by itself`,
-    );
   }
 
   async #unprepareOne(ref: ClaimRef, signal: AbortSignal): Promise<UnprepareOutcome> {

@@ -233,8 +233,8 @@ export class RealNode {
     return new Promise((resolve, reject) => {
       const child = execFile(
         "nsenter",
-        [...this.#nsenter(), program, ...args],
-        { maxBuffer: 64 << 20, timeout: 120_000, env: this.#environment() },
+        [...this.enter(), program, ...args],
+        { maxBuffer: 64 << 20, timeout: 120_000, env: this.environment() },
         (cause, stdout, stderr) => {
           if (cause === null) resolve(stdout);
           else
@@ -268,10 +268,10 @@ export class RealNode {
   /** A shell of a person, with kubectl; ends when the person leaves it. */
   shell(environment: NodeJS.ProcessEnv): Promise<void> {
     const path = binary("kube", "kubectl");
-    const child = spawn("nsenter", [...this.#nsenter(), "/bin/bash", "--norc"], {
+    const child = spawn("nsenter", [...this.enter(), "/bin/bash", "--norc"], {
       stdio: "inherit",
       env: {
-        ...this.#environment(),
+        ...this.environment(),
         ...environment,
         KUBECONFIG: this.kubeconfig,
         PATH: `${path.slice(0, path.lastIndexOf("/"))}:${process.env["PATH"] ?? ""}`,
@@ -359,20 +359,21 @@ export class RealNode {
   }
 
   #daemon(name: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Daemon {
-    const daemon = startDaemon(name, ["nsenter", ...this.#nsenter(), ...argv], {
+    const daemon = startDaemon(name, ["nsenter", ...this.enter(), ...argv], {
       logDir: join(this.dir, "log"),
-      env: { ...this.#environment(), ...env },
+      env: { ...this.environment(), ...env },
     });
     this.#daemons.set(name, daemon);
     return daemon;
   }
 
   /** kubectl keeps a cache in the home directory. */
-  #environment(): NodeJS.ProcessEnv {
+  environment(): NodeJS.ProcessEnv {
     return { ...process.env, HOME: this.dir };
   }
 
-  #nsenter(): string[] {
+  /** Arguments of nsenter(1) that lead into the node. */
+  enter(): string[] {
     return ["-t", String(this.#holder), "-m", "-n", `--wd=${this.dir}`];
   }
 }
