@@ -44,7 +44,8 @@ describe("kubectl dracpu", function () {
     expect(nodes[0]).to.include({ node: NODE, capacity: 63, taken: 4, free: 59, claims: 1, largest: 16 });
     expect((await plugin("nodes")).out).to.match(/node-1 +63 +4 +59 +16 +73 % +1/);
     expect((await plugin("nodes", "--by-device")).out).to.match(/cpudevnuma000 +0 +\S+ +15/);
-    expect((await plugin("who")).out).to.match(/node-1 +shop\/db-cpus +4 +cpudevnuma\d+ +db/);
+    const who = new RegExp(`node-1 +shop/db-cpus +4 +${cpus} +cpudevnuma\\d+ +db`);
+    await until("the claim's status has its CPUs", async () => who.test((await plugin("who")).out));
     const asked = (): number => node.api.requests.filter((one) => one.includes("/pods")).length;
     const before = asked();
     await plugin("who", "--node", NODE);
@@ -57,7 +58,6 @@ describe("kubectl dracpu", function () {
       expect(status, out).to.equal(0);
       expect(out).to.include("Socket 0").and.include("shop/db-cpus");
     }
-    expect((await plugin("who", "--cpus")).out).to.include(cpus);
     expect((await plugin("explain", "db", "-n", "shop")).out).to.include(`shop/db/main has CPUs ${cpus} alone`);
     expect((await plugin("explain", "shop/db/main")).out).to.include("Pinned to CPUs");
     expect((await plugin("doctor", NODE)).out).to.include("driver, agent and kernel agree");

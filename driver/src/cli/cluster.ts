@@ -50,17 +50,15 @@ export function printNodes(nodes: readonly NodeView[], byDevice: boolean): strin
   ]).join("\n");
 }
 
-/** @param lists CPUs by `namespace/name`, of nodes that were asked. */
-export function printWho(holders: readonly HolderView[], lists: ReadonlyMap<string, string>): string {
+export function printWho(holders: readonly HolderView[]): string {
   if (holders.length === 0) return "no claim holds CPUs";
-  const asked = lists.size > 0;
   return columns([
-    ["NODE", "CLAIM", "CPUS", ...(asked ? ["LIST"] : []), "DEVICES", "PODS"],
+    ["NODE", "CLAIM", "CPUS", "LIST", "DEVICES", "PODS"],
     ...holders.map((one) => [
       one.node,
       `${one.namespace}/${one.claim}`,
       String(one.cpus),
-      ...(asked ? [lists.get(`${one.namespace}/${one.claim}`) ?? ""] : []),
+      one.list,
       one.devices.join(", "),
       one.pods.join(", "),
     ]),

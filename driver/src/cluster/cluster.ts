@@ -1,3 +1,4 @@
+import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import { CPU_CAPACITY } from "../slices/capacity.ts";
 import type { ResourceSlice } from "../slices/device.ts";
@@ -35,6 +36,8 @@ export interface HolderView {
   readonly claim: string;
   readonly pods: readonly string[];
   readonly cpus: number;
+  /** As its node's driver says in the claim's status; "" where it has not. */
+  readonly list: string;
   readonly devices: readonly string[];
 }
 
@@ -95,6 +98,7 @@ export function holderViews(claims: readonly ResourceClaim[], driver: string): H
               claim: claim.metadata.name,
               pods: (claim.status?.reservedFor ?? []).filter((one) => one.resource === "pods").map((one) => one.name),
               cpus: own.reduce((all, one) => all + one.cpus, 0),
+              list: listOf(claim, driver),
               devices: [...new Set(own.map((one) => one.device))],
             },
           ];
@@ -110,6 +114,16 @@ function resultsOf(claim: ResourceClaim, driver: string): { pool: string; device
       device: one.device,
       cpus: Number(one.consumedCapacity?.[CPU_CAPACITY] ?? 1),
     }));
+}
+
+function listOf(claim: ResourceClaim, driver: string): string {
+  const lists = (claim.status?.devices ?? []).flatMap((one) => (one.driver === driver ? (one.data?.cpus ?? []) : []));
+  try {
+    return CpuSet.union(lists.map((list) => CpuSet.parse(list))).toString();
+  } catch (cause) {
+    if (cause instanceof CpuListError) return "";
+    throw cause;
+  }
 }
 
 /** Slices of a pool's newest generation; what is older is about to go. */

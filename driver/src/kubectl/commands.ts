@@ -30,22 +30,8 @@ export const who: PluginCommand = async (reach, argv) => {
   const holders = holderViews(await reach.api.claims(), DRIVER_NAME).filter(
     (one) => typeof only !== "string" || one.node === only,
   );
-  const lists = new Map<string, string>();
-  if (argv["cpus"] === true)
-    for (const node of new Set(holders.map((one) => one.node))) {
-      try {
-        for (const claim of (await askNode(reach, node)).picture.claims)
-          lists.set(`${claim.namespace}/${claim.name}`, claim.cpus);
-      } catch (cause) {
-        console.error((cause as Error).message);
-      }
-    }
-  if (isJson(argv))
-    printJson({
-      layout: WHO_LAYOUT,
-      claims: holders.map((one) => ({ ...one, list: lists.get(`${one.namespace}/${one.claim}`) })),
-    });
-  else console.log(printWho(holders, lists));
+  if (isJson(argv)) printJson({ layout: WHO_LAYOUT, claims: holders });
+  else console.log(printWho(holders));
   return 0;
 };
 

@@ -61,7 +61,6 @@ async function main(): Promise<number> {
       (y) =>
         y.options({
           node: { type: "string", describe: "of this node alone" },
-          cpus: { type: "boolean", default: false, describe: "ask the nodes for the lists of CPUs too" },
         }),
       doing(who),
     )

@@ -76,14 +76,28 @@ describe("the cluster as the API server counts it", () => {
     expect(printNodes([], false)).to.equal("no node publishes CPUs");
   });
 
-  it("has who holds CPUs, and the lists of nodes that were asked", () => {
-    const holders = holderViews(claims, "dra.cpu");
+  it("has who holds CPUs, and on which CPUs, where the nodes have said it", () => {
+    const told = [
+      { driver: "dra.cpu", data: { cpus: "1-4" } },
+      { driver: "dra.cpu", data: { cpus: "9,11" } },
+      { driver: "gpu.example", data: { cpus: "0" } },
+    ];
+    const [db, ...others] = claims;
+    const holders = holderViews(
+      [{ ...db, status: { ...db?.status, devices: told } } as ResourceClaim, ...others],
+      "dra.cpu",
+    );
     expect(holders.map((one) => [one.node, one.claim, one.cpus, one.devices])).to.deep.equal([
       ["a", "one", 1, ["cpu2"]],
       ["b", "db", 6, ["numa0"]],
       ["b", "wide", 6, ["numa0", "numa1"]],
     ]);
-    expect(printWho(holders, new Map())).to.not.include("LIST");
-    expect(printWho(holders, new Map([["shop/db", "1-6"]]))).to.match(/shop\/db +6 +1-6 +numa0 +p/);
+    expect(printWho(holders)).to.match(/shop\/db +6 +1-4,9,11 +numa0 +p/);
+    expect(printWho(holders)).to.match(/shop\/one +1 +- +cpu2 +p/);
+    const odd = {
+      ...db,
+      status: { ...db?.status, devices: [{ driver: "dra.cpu", data: { cpus: "x" } }] },
+    } as ResourceClaim;
+    expect(holderViews([odd], "dra.cpu")[0]?.list).to.equal("");
   });
 });

@@ -127,9 +127,19 @@ export class FakeApiServer {
       return;
     }
     const claim = new RegExp(`^${API}/namespaces/([^/]+)/resourceclaims/([^/]+)$`).exec(url.pathname);
+    const claimStatus = new RegExp(`^${API}/namespaces/([^/]+)/resourceclaims/([^/]+)/status$`).exec(url.pathname);
     const slice = new RegExp(`^${API}/resourceslices(?:/([^/]+))?$`).exec(url.pathname);
     if (url.pathname === "/version") answer(response, { major: "1", minor: "36", gitVersion: "v1.36.3" });
-    else if (claim !== null) {
+    else if (claimStatus !== null) {
+      const key = `${claimStatus[1] ?? ""}/${claimStatus[2] ?? ""}`;
+      const found = this.claims.get(key);
+      const { status: told } = JSON.parse(text) as { status: ResourceClaim["status"] };
+      if (found === undefined) notFound(response, "resourceclaims", claimStatus[2] ?? "");
+      else {
+        this.claims.set(key, { ...found, status: { ...found.status, ...told } });
+        answer(response, this.claims.get(key));
+      }
+    } else if (claim !== null) {
       const found = this.claims.get(`${claim[1] ?? ""}/${claim[2] ?? ""}`);
       if (found === undefined) notFound(response, "resourceclaims", claim[2] ?? "");
       else answer(response, found);
