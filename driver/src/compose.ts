@@ -293,5 +293,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
+    afterMs: Math.round(performance.now()),
   });
 }
