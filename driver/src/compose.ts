@@ -22,7 +22,7 @@ import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
 import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
-import { afterBoot } from "./ledger/checkpoint.ts";
+import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
 import { cpusOf, Ledger } from "./ledger/ledger.ts";
 import { servePage } from "./page/serve.ts";
 import { entryOf } from "./picture/timeline.ts";
@@ -71,8 +71,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const file = new CheckpointFile(settings.stateDir);
   const cdi = new CdiDirectory(settings.cdiDir);
   let epoch = 0n;
+  let later: Pick<Memory, "later"> = {};
   const writes = new LatestWrite(() =>
-    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete }),
+    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete, ...later }),
   );
   const checkpoint = { save: () => writes.save() };
 
@@ -80,6 +81,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (loaded.kind === "memory") {
     const memory = afterBoot(loaded.memory, bootId);
     ({ epoch } = memory);
+    if (memory.later !== undefined) later = { later: memory.later };
     for (const entry of memory.entries) ledger.put(entry);
     log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
   } else if (loaded.kind === "damaged") {

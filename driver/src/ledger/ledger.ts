@@ -32,6 +32,8 @@ export interface Entry {
   readonly operationId: string;
   /** How its CPUs were chosen; not known of a claim that was rebuilt or adopted. */
   readonly chosen?: Choice;
+  /** Members of its checkpoint that a later version added. */
+  readonly later?: Later;
 }
 
 /** For people who ask why a claim has these CPUs. */
@@ -43,6 +45,9 @@ export interface Choice {
   /** `request: wishes`, by request. */
   readonly wishes: readonly string[];
 }
+
+/** What a version does not know, as it was read. */
+export type Later = Readonly<Record<string, unknown>>;
 
 /** Which claim holds which CPUs. In memory; the checkpoint makes it durable. No CPU is ever in two entries. */
 export class Ledger {

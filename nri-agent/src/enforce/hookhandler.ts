@@ -13,8 +13,9 @@ import {
   type UpdateContainerResponse,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { nextPhase, type ContainerRecord, type Grant } from "../masks/container.ts";
-import { admit } from "../truth/admit.ts";
+import { admit, type Admission } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
+import { isolationClash } from "./podmates.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
 import { pinReply, sharedReply } from "./replies.ts";
@@ -98,18 +99,20 @@ export class HookHandler implements RuntimeHooks {
       allocation: (uid) => node.claim(uid),
       otherLivingPod: (uid) => node.otherLivingPod(uid, record.ref.podUid),
     });
-    if (decision.kind === "refuse") {
-      this.#p.observer.refused(decision.reason);
-      this.#p.say.refused(record.ref, decision);
-      throw new HookRefusal(decision.message);
-    }
+    if (decision.kind === "refuse") this.#refuseCreate(record, decision);
     if (decision.kind === "pin") {
       record.role = "claim";
       record.uses = decision.uses;
       record.marked = decision.uses.map((use) => use.claimUid);
     } else if (this.#ownPodUid !== "" && record.ref.podUid === this.#ownPodUid) record.role = "own";
+    const clash = record.role === "own" ? undefined : isolationClash(node, record);
+    if (clash !== undefined) this.#refuseCreate(record, clash);
     node.containers.set(record.ref.id, record);
     this.#grantsAreOver(record.ref.id);
+    record.wanted = node.wantedMask(record, node.pool());
+    if (record.wanted === undefined) return create(CreateContainerResponseSchema);
+    // From this reply on the runtime needs us no more to start it: where its cgroup would undo a partition, that changes first.
+    this.#p.claimStart.beforeCgroup(record);
     record.wanted = node.wantedMask(record, node.pool());
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
     record.sent = record.wanted;
@@ -117,7 +120,6 @@ export class HookHandler implements RuntimeHooks {
     const update = this.#p.updates.forReply(record.ref.id);
     if (decision.kind !== "pin") return sharedReply(record.wanted, update);
     this.#p.say.pinned(record);
-    this.#p.clock.later(0, () => this.#p.claimStart.beforeCgroup(record));
     return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
   }
 
@@ -220,6 +222,12 @@ export class HookHandler implements RuntimeHooks {
     this.#p.node.containers.set(record.ref.id, record);
     record.wanted = this.#p.node.wantedMask(record, this.#p.node.pool());
     return record;
+  }
+
+  #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
+    this.#p.observer.refused(refusal.reason);
+    this.#p.say.refused(record.ref, refusal);
+    throw new HookRefusal(refusal.message);
   }
 
   #refuseStart(record: ContainerRecord, message: string): never {

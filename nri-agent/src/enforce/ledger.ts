@@ -189,6 +189,8 @@ export class Ledger {
     replaceMap(node.orphans, orphans);
     alsoChange();
     for (const record of node.containers.values()) assignRole(node, record);
+    // Who is to be held alone has to know its CPUs first.
+    this.#p.mover.compute();
     if (node.synchronized) holdClaims(this.#p);
     this.#p.mover.refresh();
     this.#p.reaper.expect();

@@ -2,7 +2,7 @@ import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-prot
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
-import { adoptPartitions, holdClaims } from "./holding.ts";
+import { adoptPartitions, checkPartitions, holdClaims } from "./holding.ts";
 import { sayRepaired } from "./verifier.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
@@ -117,9 +117,11 @@ export async function synchronize(
   }
   node.synchronized = true;
   node.online = parts.machine.online() ?? node.online;
-  if (node.levers.force === "kernel") adoptPartitions(parts);
+  // Also where this life does not use them: an earlier one may have.
+  adoptPartitions(parts);
   mover.compute();
   // Before anybody's mask is touched: who runs on a claim without a partition is held by masks, and they count in every one.
+  if (node.levers.force === "kernel") checkPartitions(parts);
   holdClaims(parts);
   repairAll(parts);
   mover.kick();

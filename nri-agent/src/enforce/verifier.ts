@@ -1,7 +1,6 @@
-import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
-import type { ContainerRecord } from "../masks/container.ts";
+import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { holdClaims, notAlone } from "./holding.ts";
+import { checkPartitions, holdClaims } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -51,7 +50,7 @@ export class Verifier {
   /** Reads one container back, puts it right where it was right before, and says so. */
   check(container: ContainerRecord): void {
     const { node, mover, say } = this.#p;
-    if (!isOurs(container)) return;
+    if (!isWatched(container)) return;
     const wasRight = !node.isTooWide(container);
     mover.look(container);
     if (!wasRight || !node.isTooWide(container)) return;
@@ -77,27 +76,8 @@ export class Verifier {
     // With the runtime lever the repair comes by and by.
     for (const container of node.containers.values()) sayRepaired(this.#p, container);
     if (node.levers.force !== "kernel" || !node.synchronized) return;
-    this.#partitions();
+    checkPartitions(this.#p);
     holdClaims(this.#p);
-  }
-
-  #partitions(): void {
-    const { node, partitions, claimStart, say } = this.#p;
-    for (const container of [...node.containers.values()]) {
-      if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
-      const path =
-        container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
-      const problem = partitions.problemOf(path);
-      if (problem === undefined) continue;
-      container.partitionText = partitions.textOf(path);
-      if (container.partitionText === "") continue;
-      say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
-      container.partition = "none";
-      const why = claimStart.hold(container, path);
-      if (why === "") say.repaired(container);
-      else say.problem(notAlone(container, why), container.ref, CODES.maskFailed);
-      this.#p.changed();
-    }
   }
 
   /** A pass that fails is told, and the next one comes all the same. */
@@ -122,8 +102,4 @@ export function sayRepaired({ node, say }: EnforcerParts, container: ContainerRe
   if (!container.outside || node.isTooWide(container)) return;
   container.outside = false;
   if (container.phase === "running") say.repaired(container);
-}
-
-function isOurs(container: ContainerRecord): boolean {
-  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
 }

@@ -108,3 +108,8 @@ export function isTooNarrow(container: ContainerRecord, online: CpuSet): boolean
   if (wanted === undefined || own === undefined || own === wanted || isTooWide(container, online)) return false;
   return !own.intersect(online).equals(wanted.intersect(online));
 }
+
+/** It runs, its mask is ours to say, and its cgroup is known. */
+export function isWatched(container: ContainerRecord): boolean {
+  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
+}

@@ -13,5 +13,6 @@ export const REFUSAL_CODES: Readonly<Record<RefusalReason, Code>> = {
   RESERVATION_UNKNOWN: CODES.reservationUnknown,
   OTHER_POD_LIVES: CODES.otherPodLives,
   CPUS_OFFLINE: CODES.cpusOffline,
+  ISOLATION_CLASH: CODES.isolationClash,
   NOT_ENFORCED: CODES.startRefused,
 };

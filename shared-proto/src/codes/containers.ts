@@ -113,4 +113,12 @@ export const CONTAINER_CODES = {
     action:
       "Nothing, where the program pins its threads itself. Else use a runc that resets the affinity (1.3.1 or later).",
   },
+  isolationClash: {
+    id: "DRACPU-316",
+    title: "Containers of a pod cannot be isolated beside another one",
+    severity: "wrong",
+    meaning:
+      "Several containers of the pod use the same isolated CPUs, which makes the pod one cpuset partition; a container without that claim cannot be in it, so whichever comes last is refused.",
+    action: "Give each container a claim or a request of its own, or do not ask for isolated CPUs.",
+  },
 } as const satisfies Record<string, Code>;
