@@ -32,30 +32,39 @@ export const PROGRAMS = {
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 
+/** kubectl's plugin: a file without a suffix, so that kubectl finds it; an ES module, which Node tells by its looks. */
+export const PLUGIN = { entry: join(ROOT, "driver", "src", "kubectl", "main.ts"), file: "kubectl-dracpu" } as const;
+/** People have the Node they have; the first that reads the bundle. */
+const PLUGIN_NODE = [22, 15] as const;
+
+/** Said before anything is loaded that an older Node does not have. */
+const TOO_OLD = `{const[a,b]=process.versions.node.split(".").map(Number);if(a<${PLUGIN_NODE[0]}||(a===${PLUGIN_NODE[0]}&&b<${PLUGIN_NODE[1]})){console.error("kubectl-dracpu needs Node ${PLUGIN_NODE.join(".")} or later; this is "+process.versions.node);process.exit(2)}}`;
+
 /**
  * One minified file for Node 24, from sources. The products are CommonJS: an ES module that imports `node:http` makes Node look at each of its exports, and so load the
  * whole of undici, 6 MB a process.
  *
  * @param libraries where else to look for them.
- * @param out `.cjs`, or `.mjs` for programs that need an ES module. @returns its size in bytes, and what went into it.
+ * @param out `.cjs`, or `.mjs` or no suffix for programs that need an ES module. @returns its size in bytes, and what went into it.
  */
 export async function bundle(
   entry: string,
   out: string,
   libraries: readonly string[] = [],
 ): Promise<{ size: number; metafile: Metafile }> {
-  const isModule = out.endsWith(".mjs");
+  const isPlugin = entry === PLUGIN.entry;
+  const isModule = isPlugin || out.endsWith(".mjs");
   const { metafile } = await build({
     entryPoints: [entry],
     outfile: out,
     bundle: true,
     platform: "node",
     format: isModule ? "esm" : "cjs",
-    target: "node24",
+    target: isPlugin ? `node${PLUGIN_NODE.join(".")}` : "node24",
     minify: true,
     metafile: true,
     absWorkingDir: ROOT,
-    banner: { js: isModule ? ESM_BANNER : CJS_BANNER },
+    banner: { js: (isModule ? ESM_BANNER : CJS_BANNER) + (isPlugin ? TOO_OLD : "") },
     define: isModule ? {} : { "import.meta.url": "__url" },
     nodePaths: [...libraries],
     plugins: [KUBECONFIG_ALONE],

@@ -15,6 +15,7 @@ import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
 import type { DriverSettings } from "./config/settings.ts";
+import { tellServed } from "./compose/served.ts";
 import { Sight } from "./compose/sight.ts";
 import { AgentClient } from "./control/agentclient.ts";
 import { CdiDirectory } from "./disk/cdidirectory.ts";
@@ -38,7 +39,6 @@ import { Publisher } from "./publish/publisher.ts";
 import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
-import { tellUnknownRequests } from "./report/requests.ts";
 import { devicesFor } from "./slices/kept.ts";
 
 const STILL_IN_USE =
@@ -146,7 +146,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log,
     now: () => Date.now(),
   });
-  let blind = false;
   const shortage = new Shortage();
   const perClaim = new PerKey();
   const releaser = new Releaser({
@@ -201,16 +200,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       metrics.unprepared(outcome.result);
       sight.ended("released", outcome, "");
     },
-    onServed: (claim, { results, shares }) => {
-      status.tell(claim, results, shares, signal);
-      tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
-        // Said once; each Prepare would say it again.
-        const why = (cause as Error).message;
-        if (!blind)
-          log.warn("the pods of claims cannot be looked at; nobody is told of misspelt requests", { cause: why });
-        blind = true;
-      });
-    },
+    onServed: tellServed({ status, api, reporter, log, signal }),
     onReleaseFailed: (claim, why) => reporter.tell(claimNamed(claim), "UnprepareFailed", why, signal),
     now: () => performance.now(),
     time: () => Date.now(),
@@ -295,5 +285,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
+    afterMs: Math.round(performance.now()),
   });
 }

@@ -2,14 +2,13 @@ import { expect } from "chai";
 import { memoryOf } from "../bench/figures.ts";
 import { claimTemplate } from "../node/objects.ts";
 import { world } from "./suite.ts";
-import { bornAtMs, NAMESPACE, RELEASE, until } from "./world.ts";
+import { NAMESPACE, RELEASE, until } from "./world.ts";
 
 const OWN = { exec: "1", first: "1", cgroup: "1" };
 const SHARED = { exec: "0", cgroup: "0" };
 /** Of both programs together, idle, in megabytes. */
 const MAX_PSS = 100;
 const MAX_ANONYMOUS = 60;
-const MAX_START_MS = 300;
 
 describe("helm install on a real node", function () {
   this.timeout(120_000);
@@ -20,6 +19,8 @@ describe("helm install on a real node", function () {
     await world.helm.install();
     console.log(`      installed and ready in ${((Date.now() - began) / 1000).toFixed(1)} s`);
     await world.ready();
+    // Cgroup files of the node can be written, without any capability.
+    expect(await world.state()).to.deep.include({ lever: "LEVER_FILE", truth: "TRUTH_CONFIRMED" });
     const devices = await node.kubectl(
       ...["get", "resourceslices", "-o", "jsonpath={.items[*].spec.driver} {.items[*].spec.devices[*].name}"],
     );
@@ -27,18 +28,6 @@ describe("helm install on a real node", function () {
     const classes = await node.kubectl("get", "deviceclasses", "-o", "jsonpath={.items[*].metadata.name}");
     expect(classes).to.equal("dra.cpu dra.cpu-distributed dra.cpu-packed dra.cpu-spread");
     expect((await world.own("driver")).restarts + (await world.own("nri-agent")).restarts).to.equal(0);
-  });
-
-  it("has its sockets answering at once", async () => {
-    for (const name of ["nri-agent", "driver"] as const) {
-      const { pid } = await world.own(name);
-      const line = (await world.ownLogs(name)).split("\n").find((one) => one.includes('"serving"')) ?? "{}";
-      const { time } = JSON.parse(line) as { time: string | number };
-      const ms = new Date(time).getTime() - bornAtMs(pid);
-      console.log(`      ${name}: sockets answer ${ms.toFixed(0)} ms after the process began`);
-      expect(ms).to.be.above(0);
-      expect(ms).to.be.below(MAX_START_MS);
-    }
   });
 
   it("gives a pod that claims a CPU that one, and the others the rest", async () => {

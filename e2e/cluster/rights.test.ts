@@ -89,7 +89,7 @@ describe("the driver's rights, with the token of its own pod", function () {
       ["DELETE", "/api/v1/namespaces/default/pods/x"],
       ["GET", "/api/v1/nodes"],
       ["PATCH", `/api/v1/nodes/${NODE_NAME}`],
-      ["PATCH", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/x/status"],
+      ["PATCH", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/x"],
       ["GET", "/apis/resource.k8s.io/v1/deviceclasses"],
     ] as const) {
       expect((await ask(method, path, method === "PATCH" ? {} : undefined)).status, `${method} ${path}`).to.equal(403);

@@ -26,10 +26,13 @@ describe("helm uninstall", function () {
   };
 
   it("refuses while a claim has CPUs, names it, and changes nothing", async () => {
+    // Reserved CPUs narrow other containers also where there is no claim.
+    await world.helm.upgrade("--set", "config.driver.reservedCPUs=0");
+    await world.ready();
     const refusal = await world.helm
       .run("uninstall", RELEASE, "--timeout=60s")
       .catch((cause: unknown) => String(cause));
-    expect(refusal).to.include("pre-delete");
+    expect(refusal).to.include(`${RELEASE}-uninstall-check`);
     const said = await node.kubectl("logs", "-n", NAMESPACE, `job/${RELEASE}-uninstall-check`);
     expect(said).to.match(/claim default\/claimed-cpus-\S+ on node node-a: used by pod claimed/);
     await world.ready();
@@ -37,10 +40,7 @@ describe("helm uninstall", function () {
   });
 
   it("leaves nothing: no slice, spec, socket, object, and no container that may not run everywhere", async () => {
-    // Reserved CPUs narrow the others also where there is no claim.
     await world.remove("claimed");
-    await world.helm.upgrade("--set", "config.driver.reservedCPUs=0");
-    await world.ready();
     const { pid } = await world.place("shared");
     await until("the shared pod is off the reserved CPU", () => allowedOf(pid) === "1", 20_000);
     const began = Date.now();

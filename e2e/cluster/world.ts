@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { buildImages } from "../../images/build.ts";
@@ -105,6 +105,12 @@ export class ClusterWorld extends NodePods {
     return (await this.ownPod()).metadata.name;
   }
 
+  /** Milliseconds that the program needed from its first instruction to answering sockets, by its own word. */
+  async startedIn(name: OwnContainer["name"]): Promise<number> {
+    const line = (await this.ownLogs(name)).split("\n").find((one) => one.includes('"serving"'));
+    return (JSON.parse(line ?? "{}") as { afterMs: number }).afterMs;
+  }
+
   state<T>(): Promise<T> {
     return this.inOwn("driver", "dracpu", "state", "-o", "json").then((text) => JSON.parse(text) as T);
   }
@@ -149,12 +155,4 @@ export class ClusterWorld extends NodePods {
     this.isStopped = true;
     await this.node.stop();
   }
-}
-
-/** When a process began, in ms since the epoch (proc_pid_stat(5), field 22, in steps of 10 ms). */
-export function bornAtMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
-  const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
-  return Date.now() - uptime * 1000 + ticks * 10;
 }

@@ -157,9 +157,9 @@ describe("the page", function () {
     const { page } = await opened();
     await page.getByRole("searchbox").fill("pod-orders");
     await page.waitForSelector(".thread.found");
-    const found = await page
-      .locator(".machine .found")
-      .evaluateAll((all) => all.map((one) => one.getAttribute("data-cpu")));
+    const found = await page.evaluate<string[]>(
+      "[...document.querySelectorAll('.machine .found')].map((one) => one.dataset.cpu)",
+    );
     expect(found.map(Number).sort((a, b) => a - b)).to.deep.equal([16, 17, 48, 49]);
     expect(page.url()).to.include("q=pod-orders");
     const { page: again } = await opened({ hash: "#cpu=24" });

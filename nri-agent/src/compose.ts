@@ -177,7 +177,12 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       }),
     );
   }
-  log.info("serving", { control: settings.controlSocket, inspect: settings.inspectSocket, instance });
+  log.info("serving", {
+    control: settings.controlSocket,
+    inspect: settings.inspectSocket,
+    instance,
+    afterMs: Math.round(performance.now()),
+  });
 
   if (loaded.kind !== "memory") await Promise.race([firstDriver, pause(FIRST_DRIVER_MS, signal)]);
   program.supervise(runtime.run(nri.signal));

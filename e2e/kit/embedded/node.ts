@@ -4,8 +4,6 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { AllocationConfig, ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
-import type { Device } from "@dracpu/driver/slices/device.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { Container, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { AgentProcess } from "../agent/agent.ts";
@@ -16,13 +14,14 @@ import { FakeKubelet, type ClaimReference } from "../fakecluster/kubelet.ts";
 import { FakeRuntime } from "../fakeruntime/runtime.ts";
 import { until } from "../node/processes.ts";
 import { PlayedContainers } from "./containers.ts";
+import { PlayedScheduler, type ClaimWish } from "./scheduler.ts";
 
 export interface PodPlan {
   readonly name: string;
   readonly namespace: string;
   readonly containers: readonly string[];
   /** A claim that all its containers name; without one it is an ordinary pod. */
-  readonly claim?: { readonly cpus: number; readonly parameters?: Readonly<Record<string, string>> };
+  readonly claim?: ClaimWish;
 }
 
 export interface RunningPod {
@@ -65,8 +64,7 @@ export class EmbeddedNode {
   readonly pods = new Map<string, RunningPod>();
   readonly #o: EmbeddedOptions;
   readonly #stop = new AbortController();
-  /** CPUs that claims took of each device, as the scheduler counts them. */
-  readonly #taken = new Map<string, number>();
+  readonly #scheduler = new PlayedScheduler(this.api);
   #driver: DriverProcess | undefined;
 
   constructor(options: EmbeddedOptions) {
@@ -115,6 +113,15 @@ export class EmbeddedNode {
       reservedCPUs: this.#o.reserved ?? "",
       pageAddress: `127.0.0.1:${this.#o.pagePort ?? (await freePort())}`,
     };
+    const pagePort = Number(settings.pageAddress.split(":")[1]);
+    this.api.driverPods = [
+      {
+        metadata: { name: "dracpu-abcde", namespace: "kube-system" },
+        spec: { nodeName: NODE },
+        status: { phase: "Running" },
+      },
+    ];
+    this.api.portForward.target = (pod, port) => (pod === "dracpu-abcde" && port === 8082 ? pagePort : undefined);
     this.pageUrl = `http://${settings.pageAddress}/`;
     writeFileSync(this.config, `${JSON.stringify(settings, undefined, 2)}\n`);
     this.#driver = new DriverProcess({
@@ -159,7 +166,7 @@ export class EmbeddedNode {
     this.pods.set(plan.name, pod);
     this.api.pods.set(plan.name, {
       metadata: { name: plan.name, namespace: plan.namespace, uid: sandbox.uid },
-      spec: { containers: plan.containers.map((name) => ({ name })) },
+      spec: { nodeName: NODE, containers: plan.containers.map((name) => ({ name })) },
     });
     await this.retry(pod);
     return pod;
@@ -186,8 +193,7 @@ export class EmbeddedNode {
     const why = await this.kubelet.unprepare(pod.claim);
     if (why !== "") throw new Error(why);
     const key = `${pod.claim.namespace}/${pod.claim.name}`;
-    for (const result of this.api.claims.get(key)?.status?.allocation?.devices?.results ?? [])
-      this.#taken.set(result.device, (this.#taken.get(result.device) ?? 0) - (pod.plan.claim?.cpus ?? 0));
+    this.#scheduler.release(this.api.claims.get(key), pod.plan.claim?.cpus ?? 0);
     this.api.claims.delete(key);
   }
 
@@ -222,61 +228,12 @@ export class EmbeddedNode {
     if (clean) rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  async #prepare(
-    plan: PodPlan,
-    wish: NonNullable<PodPlan["claim"]>,
-    podUid: string,
-  ): Promise<NonNullable<RunningPod["claim"]>> {
+  async #prepare(plan: PodPlan, wish: ClaimWish, podUid: string): Promise<NonNullable<RunningPod["claim"]>> {
     const ref = { namespace: plan.namespace, name: `${plan.name}-cpus`, uid: randomUUID() };
-    this.api.claims.set(`${ref.namespace}/${ref.name}`, this.#schedule(plan, wish, ref, podUid));
+    this.api.claims.set(`${ref.namespace}/${ref.name}`, this.#scheduler.schedule(plan, wish, ref, podUid));
     const answer = await this.kubelet.prepare(ref);
     if (answer.error !== "") throw new Error(answer.error);
     return { ...ref, cdiIds: answer.devices.flatMap((device) => device.cdiDeviceIds) };
-  }
-
-  /** The device of the published slices with most left. */
-  #schedule(plan: PodPlan, wish: NonNullable<PodPlan["claim"]>, ref: ClaimReference, podUid: string): ResourceClaim {
-    const devices = [...this.api.slices.values()].flatMap((slice) => slice.spec.devices ?? []);
-    const left = (device: Device): number =>
-      Number(device.capacity?.["dra.cpu/cpu"]?.value ?? 0) - (this.#taken.get(device.name) ?? 0);
-    const [device] = devices.sort((a, b) => left(b) - left(a));
-    if (device === undefined || left(device) < wish.cpus)
-      throw new Error(`0/1 nodes are available: no device has ${wish.cpus} CPUs left`);
-    this.#taken.set(device.name, (this.#taken.get(device.name) ?? 0) + wish.cpus);
-    const consumedCapacity = { "dra.cpu/cpu": String(wish.cpus) };
-    const config: AllocationConfig[] =
-      wish.parameters === undefined
-        ? []
-        : [
-            {
-              source: "FromClaim",
-              opaque: {
-                driver: "dra.cpu",
-                parameters: { apiVersion: "dra.cpu/v1alpha1", kind: "CPUParameters", ...wish.parameters },
-              },
-            },
-          ];
-    return {
-      metadata: ref,
-      status: {
-        allocation: {
-          devices: {
-            results: [
-              {
-                request: "cpus",
-                driver: "dra.cpu",
-                pool: NODE,
-                device: device.name,
-                consumedCapacity,
-                shareID: randomUUID(),
-              },
-            ],
-            config,
-          },
-        },
-        reservedFor: [{ resource: "pods", name: plan.name, uid: podUid }],
-      },
-    };
   }
 }
 

@@ -285,15 +285,11 @@ export class RealNode {
   /** Pods first, then daemons in reverse, then what is left of containers, cgroups, namespaces and files. */
   async stop(): Promise<void> {
     try {
+      // Nobody makes pods anew that are deleted here.
+      await this.#daemons.get("kube-controller-manager")?.stop();
       if (this.#daemons.has("kubelet"))
         await this.kubectl(
-          "delete",
-          "pods",
-          "--all",
-          "--all-namespaces",
-          "--grace-period=0",
-          "--force",
-          "--wait=false",
+          ...["delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force", "--wait=false"],
         );
       await until("containers are gone", () => this.containerPids().length === 0, 4000);
     } catch {
@@ -309,11 +305,13 @@ export class RealNode {
   /** Synchronous, for an exit that cannot wait: what can be left outside of the directory. */
   killAll(): void {
     for (const daemon of this.#daemons.values()) daemon.signal("SIGKILL");
-    for (const pid of this.containerPids()) kill(pid);
     for (const pid of pidsOf((line) => line.includes("containerd-shim-runc-v2") && line.includes(this.dir))) kill(pid);
     if (this.#holder > 0) kill(this.#holder);
     const end = Date.now() + 3000;
-    while (!removeCgroups() && Date.now() < end) execFileSync("sleep", ["0.1"]);
+    do {
+      // A cgroup that goes away hides what is in the next one.
+      for (const pid of this.containerPids()) kill(pid);
+    } while (!removeCgroups() && Date.now() < end && execFileSync("sleep", ["0.1"]) !== undefined);
   }
 
   /** Processes of containers, by the cgroup they are in. */

@@ -50,6 +50,8 @@ export class Sayings {
   }
 
   escaped(container: ContainerRecord, on: CpuSet, why: string): void {
+    // The agent's own container is always made while the agent is away.
+    if (container.role === "own") return;
     this.#observer.count("escapes");
     this.#ring.add({
       kind: EventKind.ESCAPED,
