@@ -155,10 +155,11 @@ function flush(): void {
   lines = [];
 }
 
-// Where that is not allowed, it stalls more often, and says so.
 try {
   setPriority(-15);
-} catch {}
+} catch {
+  // Where that is not allowed, it stalls more often, and says so.
+}
 writeFileSync(out, "");
 tick();
 tell("begin", { t: now() });

@@ -44,10 +44,15 @@ export class PlayedNode extends PlayedDriver {
   #machineOnline: CpuSet | undefined;
 
   constructor({
-    lever = "kernel" as "kernel" | "file" | "runtime",
+    lever = "kernel",
     online = "0-15",
     reserved = "",
     canUpdate = false,
+  }: {
+    readonly lever?: "kernel" | "file" | "runtime";
+    readonly online?: string;
+    readonly reserved?: string;
+    readonly canUpdate?: boolean;
   } = {}) {
     super();
     this.online = CpuSet.parse(online);

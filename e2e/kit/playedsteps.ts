@@ -65,6 +65,6 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
       weight: 2,
       arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(10, 300, 2500, 12_000) }),
     },
-  ) as fc.Arbitrary<Step>,
+  ),
   { minLength: 3, maxLength: 40 },
 );
