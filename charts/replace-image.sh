@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Replaces the image of one container of every pod of the driver's DaemonSet, node by node, in the running pods: that container restarts, the other one and the pod
-# do not. Stops at the first node on which something is wrong; run again, it goes on there.
-#   replace-image.sh NAMESPACE DAEMONSET driver|nri-agent IMAGE
-# Needs kubectl and these rights: patch daemonsets and pods, get pods and controllerrevisions, create pods/exec.
+# Brings one container of every pod of the driver's DaemonSet to the image that its template has, node by node, in the running pods: that container restarts, the other
+# one and the pod do not. Stops at the first node on which something is wrong; run again, it goes on there.
+#   1. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=OnDelete --set agent.image=IMAGE     (driver.image for the other one)
+#   2. replace-image.sh NAMESPACE DAEMONSET nri-agent|driver
+#   3. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=RollingUpdate
+# Needs kubectl and these rights: get daemonsets and controllerrevisions, list and patch pods, create pods/exec.
 set -euo pipefail
-[ $# = 4 ] || { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-namespace=$1 daemonset=$2 container=$3 image=$4
+[ $# = 3 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+namespace=$1 daemonset=$2 container=$3
 k() { kubectl -n "$namespace" "$@"; }
 case $container in
-  driver) list=containers ;;
-  nri-agent) list=initContainers ;;
+  driver) list=containers statuses=containerStatuses ;;
+  nri-agent) list=initContainers statuses=initContainerStatuses ;;
   *) echo "There is no container $container; there are driver and nri-agent" >&2; exit 2 ;;
 esac
+of_set() { k get daemonset "$daemonset" -o "$1"; }
 
 # Waits until a command prints a text; says what for.
 wait_for() { # seconds, what, wanted, command...
@@ -22,15 +25,14 @@ wait_for() { # seconds, what, wanted, command...
     sleep 0.5
   done
 }
-safe() { k exec "$1" -c driver -- dracpu state -o json | grep -q '"safeToRestart": true' && echo yes || echo no; }
-agreed() { k exec "$1" -c driver -- dracpu state -o json | grep -q '"truth": "TRUTH_CONFIRMED"' && echo yes || echo no; }
+state_has() { if k exec "$1" -c driver -- dracpu state -o json | grep -q "$2"; then echo yes; else echo no; fi; }
+observed() { if [ "$(of_set 'jsonpath={.metadata.generation}')" = "$(of_set 'jsonpath={.status.observedGeneration}')" ]; then echo yes; fi; }
 
-# The controller must not replace pods while their template is newer than they are.
-k patch daemonset "$daemonset" --type=merge -p '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}' >/dev/null
-k patch daemonset "$daemonset" --type=strategic -p "{\"spec\":{\"template\":{\"spec\":{\"$list\":[{\"name\":\"$container\",\"image\":\"$image\"}]}}}}" >/dev/null
-observed() { [ "$(k get daemonset "$daemonset" -o 'jsonpath={.metadata.generation}')" = "$(k get daemonset "$daemonset" -o 'jsonpath={.status.observedGeneration}')" ] && echo yes; }
-wait_for 60 "the controller has seen the new template" yes observed
-selector=$(k get daemonset "$daemonset" -o 'go-template={{range $k, $v := .spec.selector.matchLabels}}{{$k}}={{$v}},{{end}}')
+[ "$(of_set 'jsonpath={.spec.updateStrategy.type}')" = OnDelete ] ||
+  { echo "The DaemonSet's controller would replace whole pods: set updateStrategy.type=OnDelete first, see step 1" >&2; exit 1; }
+wait_for 60 "the controller has seen the DaemonSet's template" yes observed
+image=$(of_set "jsonpath={.spec.template.spec.$list[?(@.name==\"$container\")].image}")
+selector=$(of_set 'go-template={{range $k, $v := .spec.selector.matchLabels}}{{$k}}={{$v}},{{end}}')
 hash=$(k get controllerrevisions -l "${selector%,}" --sort-by=.revision -o 'jsonpath={.items[-1:].metadata.labels.controller-revision-hash}')
 
 for pod in $(k get pods -l "${selector%,}" -o 'jsonpath={.items[*].metadata.name}'); do
@@ -38,13 +40,11 @@ for pod in $(k get pods -l "${selector%,}" -o 'jsonpath={.items[*].metadata.name
   now=$(k get pod "$pod" -o "jsonpath={.spec.$list[?(@.name==\"$container\")].image} {.metadata.labels.controller-revision-hash}")
   if [ "$now" != "$image $hash" ]; then
     # A runtime that waits for a container in its termination grace keeps a new agent, and every new pod, waiting.
-    wait_for 600 "no container of node $node is in its termination grace" yes safe "$pod"
+    wait_for 600 "no container of node $node is in its termination grace" yes state_has "$pod" '"safeToRestart": true'
     k patch pod "$pod" --type=strategic -p "{\"metadata\":{\"labels\":{\"controller-revision-hash\":\"$hash\"}},\"spec\":{\"$list\":[{\"name\":\"$container\",\"image\":\"$image\"}]}}" >/dev/null
-    running() { k get pod "$pod" -o "jsonpath={.status.${list%s}Statuses[?(@.name==\"$container\")].image}" ; }
-    wait_for 300 "$container on node $node runs $image" "$image" running
+    wait_for 300 "$container on node $node runs $image" "$image" k get pod "$pod" -o "jsonpath={.status.$statuses[?(@.name==\"$container\")].image}"
   fi
   wait_for 120 "the pod on node $node is ready" True k get pod "$pod" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-  wait_for 60 "driver and agent on node $node agree" yes agreed "$pod"
+  wait_for 60 "driver and agent on node $node agree" yes state_has "$pod" '"truth": "TRUTH_CONFIRMED"'
   echo "node $node: $container is $image, driver and agent agree"
 done
-k patch daemonset "$daemonset" --type=merge -p '{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}}}}' >/dev/null

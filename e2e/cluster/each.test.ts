@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { expect } from "chai";
 import { binary } from "../build/build.ts";
 import { allowedOf } from "../node/kernel.ts";
+import { CHART } from "../kit/node/helm.ts";
 import { world } from "./suite.ts";
 import { NAMESPACE, NEXT, RELEASE, REPOSITORY, until, type OwnContainer } from "./world.ts";
 
@@ -81,18 +82,20 @@ describe("each container of the installed pod alone", function () {
       const [before, other] = [await world.own(name), await world.own(others[name])];
       const { metadata } = await world.ownPod();
       const image = `${REPOSITORY}/${name}:${NEXT}`;
-      const { stdout } = await promisify(execFile)(
-        "nsenter",
-        [...node.enter(), SCRIPT, NAMESPACE, RELEASE, name, image],
-        {
-          env: { ...node.environment(), KUBECONFIG: node.kubeconfig, PATH: `${kubectl}:${process.env["PATH"] ?? ""}` },
-        },
+      const value = name === "driver" ? "driver.image" : "agent.image";
+      await world.helm.run(
+        ...["upgrade", RELEASE, CHART, "--reuse-values"],
+        ...["--set", "updateStrategy.type=OnDelete", "--set", `${value}=${image}`],
       );
+      const { stdout } = await promisify(execFile)("nsenter", [...node.enter(), SCRIPT, NAMESPACE, RELEASE, name], {
+        env: { ...node.environment(), KUBECONFIG: node.kubeconfig, PATH: `${kubectl}:${process.env["PATH"] ?? ""}` },
+      });
       console.log(stdout.trimEnd().replaceAll(/^/gm, "      "));
       const after = await came(name, before);
       expect(after.image).to.equal(image);
       await world.ready();
       await agree();
+      await world.helm.upgrade("--reuse-values", "--set", "updateStrategy.type=RollingUpdate");
       expect((await world.ownPod()).metadata.uid, "the pod").to.equal(metadata.uid);
       expect(await world.own(others[name])).to.deep.equal(other);
       const status = ["get", "daemonset", "-n", NAMESPACE, RELEASE, "-o"];

@@ -7,7 +7,18 @@ if (process.getuid?.() !== 0) {
   process.exit(1);
 }
 // In this order: each begins with what the one before left.
-const parts = ["chart", "install", "samples", "rights", "each", "upgrade", "uninstall", "manifest", "leftovers"];
+const parts = [
+  "chart",
+  "install",
+  "samples",
+  "rights",
+  "each",
+  "upgrade",
+  "uninstall",
+  "manifest",
+  "quickstart",
+  "leftovers",
+];
 const only = process.argv.slice(2).filter((one) => !one.startsWith("-"));
 const root = join(import.meta.dirname, "..", "..");
 const files = parts

@@ -11,7 +11,7 @@ import { binary } from "../build/build.ts";
 import { IMAGE } from "../kit/image/image.ts";
 import { twoSockets } from "../../driver/test/topology/machines.ts";
 import { world } from "./suite.ts";
-import { until } from "./world.ts";
+import { NAMESPACE, until } from "./world.ts";
 
 const EXAMPLES = join(import.meta.dirname, "..", "..", "examples");
 /** Run on the real node, which has one CPU to give. */
@@ -59,7 +59,23 @@ describe("the samples", function () {
       200,
     );
   });
-  after(() => node.kubectl("delete", "nodes,resourceslices,deviceclasses", "-l", "made-by=samples"));
+  after(async () => {
+    await node.kubectl("delete", "nodes,resourceslices,deviceclasses", "-l", "made-by=samples");
+    // The driver's pods, for which those nodes had no kubelet.
+    for (const name of ["big", "singles"])
+      await node.kubectl(
+        ...[
+          "delete",
+          "pods",
+          "-n",
+          NAMESPACE,
+          "--field-selector",
+          `spec.nodeName=${name}`,
+          "--grace-period=0",
+          "--force",
+        ],
+      );
+  });
 
   it("are all tried here", () => {
     const files = readdirSync(EXAMPLES).flatMap((name) => (name.endsWith(".yaml") ? [name.replace(".yaml", "")] : []));

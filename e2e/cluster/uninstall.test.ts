@@ -27,7 +27,7 @@ describe("helm uninstall", function () {
 
   it("refuses while a claim has CPUs, names it, and changes nothing", async () => {
     // Reserved CPUs narrow other containers also where there is no claim.
-    await world.helm.upgrade("--set", "config.driver.reservedCPUs=0");
+    await world.helm.upgrade("--set-string", "config.driver.reservedCPUs=0");
     await world.ready();
     const refusal = await world.helm
       .run("uninstall", RELEASE, "--timeout=60s")
