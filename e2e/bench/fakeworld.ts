@@ -42,6 +42,7 @@ export class FakeWorld {
       lever: "runtime",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
+      byFile: true,
       ...(env === undefined ? {} : { env: env.agent }),
     });
   }
@@ -70,6 +71,7 @@ export class FakeWorld {
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(this.dir, "ctl", "control.sock"),
       flags: { "--sysfs-overlay": overlay },
+      byFile: true,
       ...(this.#env === undefined ? {} : { env: this.#env.driver }),
     });
   }

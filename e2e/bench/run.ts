@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 import { benchContainers } from "./containers.ts";
 import { Figures } from "./figures.ts";
 import { benchSockets } from "./sockets.ts";
@@ -15,7 +15,7 @@ const figures = new Figures();
 let status = 1;
 try {
   figures.machine();
-  const bundles = { driver: join(dir, "dracpu.mjs"), agent: join(dir, "dracpu-agent.mjs") };
+  const bundles = { driver: join(dir, "dracpu.cjs"), agent: join(dir, "dracpu-agent.cjs") };
   await bundle(join(root, "driver/src/main.ts"), bundles.driver);
   await bundle(join(root, "nri-agent/src/main.ts"), bundles.agent);
   if (only !== "containers") await benchSockets(figures, bundles);

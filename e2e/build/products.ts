@@ -47,6 +47,11 @@ export const PRODUCTS: readonly Product[] = [
   },
   { name: "etcd", binaries: { etcd: "." } },
   {
+    name: "helm",
+    binaries: { helm: "helm.sh/helm/v4/cmd/helm" },
+    ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
+  },
+  {
     name: "kube",
     binaries: Object.fromEntries(
       ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((name) => [

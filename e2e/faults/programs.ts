@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
@@ -21,7 +21,7 @@ export function bundles(): Promise<Bundles> {
 async function make(): Promise<Bundles> {
   const dir = mkdtempSync(join(tmpdir(), "fb-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
-  const found = { driver: join(dir, "dracpu.mjs"), agent: join(dir, "dracpu-agent.mjs") };
+  const found = { driver: join(dir, "dracpu.cjs"), agent: join(dir, "dracpu-agent.cjs") };
   await bundle(join(ROOT, "driver/src/main.ts"), found.driver);
   await bundle(join(ROOT, "nri-agent/src/main.ts"), found.agent);
   return found;

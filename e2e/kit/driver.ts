@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { DRIVER_SETTINGS } from "@dracpu/driver/config/settings.ts";
 import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
+import { byConfigFile } from "./configfile.ts";
 import { startDaemon, type Daemon } from "./node/processes.ts";
 
 export const NODE = "node-1";
@@ -16,6 +18,8 @@ export interface DriverOptions {
   /** For its probes; none by default. */
   readonly bindAddress?: string;
   readonly flags?: Readonly<Record<string, string>>;
+  /** By a configuration file, as in a pod. */
+  readonly byFile?: boolean;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -45,10 +49,13 @@ export class DriverProcess {
       "--state-dir": this.stateDir,
       "--node-name": NODE,
       "--bind-address": this.#o.bindAddress ?? "",
+      "--page-address": "",
       ...this.#o.flags,
       ...flags,
     };
-    this.daemon = startDaemon(`driver-${this.#starts}`, [...this.#o.argv, "run", ...Object.entries(all).flat()], {
+    const list = Object.entries(all).flat();
+    const args = this.#o.byFile === true ? byConfigFile(DRIVER_SETTINGS, list, join(this.#o.dir, "driver.yaml")) : list;
+    this.daemon = startDaemon(`driver-${this.#starts}`, [...this.#o.argv, "run", ...args], {
       logDir: this.#o.dir,
       ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
     });

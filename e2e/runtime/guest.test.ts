@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { bundle } from "../house/bundle.ts";
+import { bundle } from "../../images/bundle.ts";
 import { bootGuest, type GuestRun } from "../kit/guest/boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "../kit/guest/image.ts";
 import { writeImage } from "../kit/image/image.ts";
@@ -41,8 +41,8 @@ async function guest(kernel: Kernel, program: string): Promise<GuestRun> {
   rootDisk();
   const job = mkdtempSync(join(tmpdir(), "gj-"));
   try {
-    await bundle(join(ROOT, "nri-agent/src/main.ts"), join(job, "dracpu-agent.mjs"));
-    await bundle(join(ROOT, "driver/src/main.ts"), join(job, "dracpu.mjs"));
+    await bundle(join(ROOT, "nri-agent/src/main.ts"), join(job, "dracpu-agent.cjs"));
+    await bundle(join(ROOT, "driver/src/main.ts"), join(job, "dracpu.cjs"));
     await bundle(join(ROOT, `e2e/runtime/guest/${program}.ts`), join(job, "program.mjs"));
     writeImage(join(job, "probe.tar"));
     writeFileSync(join(job, "run.sh"), "#!/bin/sh\ncd /tmp && exec node /job/program.mjs\n");

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
+import { coded } from "@dracpu/shared-proto/codes/code.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -167,7 +168,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(() => enforcer.problems()),
+        "/readyz": probe(() => enforcer.problems().map(coded)),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,
@@ -176,7 +177,12 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       }),
     );
   }
-  log.info("serving", { control: settings.controlSocket, inspect: settings.inspectSocket, instance });
+  log.info("serving", {
+    control: settings.controlSocket,
+    inspect: settings.inspectSocket,
+    instance,
+    afterMs: Math.round(performance.now()),
+  });
 
   if (loaded.kind !== "memory") await Promise.race([firstDriver, pause(FIRST_DRIVER_MS, signal)]);
   program.supervise(runtime.run(nri.signal));

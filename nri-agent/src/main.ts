@@ -2,11 +2,11 @@
 import { ConnectError } from "@connectrpc/connect";
 import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
-import yargs from "yargs";
-import { hideBin } from "yargs/helpers";
+import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { startAgent } from "./compose.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
 
@@ -33,6 +33,9 @@ async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
 }
 
 async function main(): Promise<number> {
+  const plain = plainRun(process.argv.slice(2));
+  if (plain !== undefined) return run(plain);
+  const { default: yargs } = await import("yargs");
   let status = 0;
   const doing =
     (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) =>
@@ -40,7 +43,7 @@ async function main(): Promise<number> {
       status = await work(argv);
     };
   const flags = flagsOf(AGENT_SETTINGS);
-  await yargs(hideBin(process.argv))
+  await yargs(process.argv.slice(2))
     .scriptName("dracpu-agent")
     .usage("$0 <command>: pins containers to their CPUs through the container runtime's NRI socket")
     .command("run", "run the agent", (y) => y.options(flags), doing(run))
@@ -53,6 +56,15 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "restart",
+      "restart the agent in this container, and nothing else of the pod",
+      {},
+      doing(async () => {
+        restartContainer("dracpu-agent");
+        return 0;
+      }),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
     .version(false)

@@ -2,12 +2,14 @@ import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { ClaimReader, PrepareLog } from "../prepare/ports.ts";
 import type { SliceApi, SliceEvent, StoredSlice } from "../publish/ports.ts";
-import type { EventApi, KubernetesEvent } from "../report/ports.ts";
+import type { DeviceStatus } from "../report/claimstatus.ts";
+import type { EventApi, KubernetesEvent, StatusApi } from "../report/ports.ts";
 import type { PodClaims } from "../report/requests.ts";
+import type { AllocatedClaims } from "../uninstall/ports.ts";
 import type { ResourceSlice } from "../slices/device.ts";
 import { ApiFault, type ApiRequest } from "./fault.ts";
 import type { ApiHttp } from "./http.ts";
-import { claimOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
+import { claimOf, labelsOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
 
 const RESOURCE = "/apis/resource.k8s.io/v1";
 const FIELD_MANAGER = "dra.cpu";
@@ -18,7 +20,7 @@ const RETRY_AFTER_MAX_MS = 30_000;
 const WATCH_SECONDS = 290;
 
 /** What the driver asks of the API server: claims by GET, its own node, its own slices, and Events to write. */
-export class ApiServer implements ClaimReader, SliceApi, EventApi {
+export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, AllocatedClaims {
   readonly #http: ApiHttp;
   readonly #log: PrepareLog;
 
@@ -52,9 +54,27 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi {
     return found;
   }
 
+  async allocated(signal: AbortSignal): Promise<ResourceClaim[]> {
+    const found: ResourceClaim[] = [];
+    await this.#pages("resourceclaims", {}, signal, claimOf, (claim) => {
+      if (claim.status?.allocation !== undefined) found.push(claim);
+    });
+    return found;
+  }
+
   async nodeUid(name: string, signal: AbortSignal): Promise<string> {
+    const { request, body } = await this.#node(name, signal);
+    return objectOf(request, body).uid;
+  }
+
+  async nodeLabels(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+    const { request, body } = await this.#node(name, signal);
+    return labelsOf(request, body);
+  }
+
+  async #node(name: string, signal: AbortSignal): Promise<{ request: ApiRequest; body: unknown }> {
     const request = this.#bounded({ method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}`, signal });
-    return objectOf(request, await this.#http.json<unknown>(request)).uid;
+    return { request, body: await this.#http.json<unknown>(request) };
   }
 
   async apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice> {
@@ -96,6 +116,21 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi {
     const body = await this.#http.json<unknown>(request);
     objectOf(request, body);
     return body as PodClaims;
+  }
+
+  async devices(claim: ResourceClaim, devices: readonly DeviceStatus[], signal: AbortSignal): Promise<void> {
+    const { namespace, name, uid } = claim.metadata;
+    const path = `${RESOURCE}/namespaces/${encodeURIComponent(namespace)}/resourceclaims/${encodeURIComponent(name)}/status`;
+    const body = {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceClaim",
+      // With its uid, another claim of that name is left alone.
+      metadata: { namespace, name, uid },
+      status: { devices },
+    };
+    const query = { fieldManager: FIELD_MANAGER, force: "true" };
+    const contentType = "application/apply-patch+yaml";
+    await this.#http.json<unknown>(this.#bounded({ method: "PATCH", path, query, body, contentType, signal }));
   }
 
   async list(driver: string, nodeName: string, signal: AbortSignal): Promise<StoredSlice[]> {

@@ -18,24 +18,15 @@ export class ApiHttp {
   #agent: HttpAgent | undefined;
   #agentKey = "";
 
-  /** @param kubeconfig a file; "" for in-cluster configuration. @throws Error with a sentence. */
-  constructor(kubeconfig: string) {
-    this.#config = new KubeConfig();
-    try {
-      if (kubeconfig === "") this.#config.loadFromCluster();
-      else this.#config.loadFromFile(kubeconfig);
-    } catch (cause) {
-      throw new Error(
-        `Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`,
-        { cause },
-      );
-    }
+  /** @param kubeconfig a file, "" for in-cluster configuration, or one that was read already. @throws Error with a sentence. */
+  constructor(kubeconfig: string | KubeConfig) {
+    this.#config = typeof kubeconfig === "string" ? read(kubeconfig) : kubeconfig;
     const server = this.#config.getCurrentCluster()?.server;
     if (server === undefined || !URL.canParse(server)) {
       throw new Error(
         kubeconfig === ""
           ? "Cannot find the API server: this process runs in no pod; name a file with --kubeconfig"
-          : `Cannot use the kubeconfig ${kubeconfig}: it names no cluster`,
+          : `Cannot use the kubeconfig${typeof kubeconfig === "string" ? ` ${kubeconfig}` : ""}: it names no cluster`,
       );
     }
     this.#base = new URL(server);
@@ -129,6 +120,20 @@ export class ApiHttp {
           : new HttpAgent(keep);
     }
     return this.#agent;
+  }
+}
+
+function read(kubeconfig: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (kubeconfig === "") config.loadFromCluster();
+    else config.loadFromFile(kubeconfig);
+    return config;
+  } catch (cause) {
+    throw new Error(
+      `Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`,
+      { cause },
+    );
   }
 }
 

@@ -36,6 +36,13 @@ export function objectOf(request: ApiRequest, body: unknown): { name: string; ui
   return found;
 }
 
+/** @throws ApiFault */
+export function labelsOf(request: ApiRequest, body: unknown): Readonly<Record<string, string>> {
+  objectOf(request, body);
+  const labels = fields(fields(fields(body)?.["metadata"])?.["labels"]) ?? {};
+  return Object.fromEntries(Object.entries(labels).map(([key, value]) => [key, text(value)]));
+}
+
 /** @throws ApiFault; the rest of it is not looked at, see `claims/decide.ts`. */
 export function claimOf(request: ApiRequest, body: unknown): ResourceClaim {
   objectOf(request, body);

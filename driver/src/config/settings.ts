@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { addressOf } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { GROUP_BY, type GroupBy } from "../slices/groups.ts";
@@ -18,6 +19,12 @@ const socket = (path: string): string | undefined => {
     return (cause as Error).message;
   }
 };
+/** The page shows names of pods to whoever asks, so only the pod itself, and who may forward its ports, can ask. */
+const loopback = (address: string): string | undefined => {
+  const at = addressOf(address);
+  if (address === "" || (at !== undefined && ["127.0.0.1", "::1", "localhost"].includes(at.host))) return undefined;
+  return `${JSON.stringify(address)} is not on the loopback interface; wanted is 127.0.0.1:PORT or [::1]:PORT`;
+};
 const cpuList = (text: string): string | undefined => {
   try {
     CpuSet.parse(text);
@@ -31,6 +38,7 @@ const cpuList = (text: string): string | undefined => {
 export const DRIVER_SETTINGS: readonly Setting[] = [
   {
     key: "cpuDeviceMode",
+    perNode: true,
     flag: "cpu-device-mode",
     type: "string",
     choices: ["grouped", "individual"],
@@ -39,6 +47,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "groupBy",
+    perNode: true,
     flag: "cpu-device-group-by",
     aliases: ["group-by"],
     type: "string",
@@ -48,6 +57,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "exposePCIeRoots",
+    perNode: true,
     flag: "expose-pcie-roots",
     type: "boolean",
     default: false,
@@ -55,6 +65,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "pcieRootLists",
+    perNode: true,
     flag: "pcie-root-lists",
     type: "boolean",
     default: false,
@@ -62,6 +73,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "publishNodeAllocatableResourceMapping",
+    perNode: true,
     flag: "publish-node-allocatable-resource-mapping",
     type: "boolean",
     default: false,
@@ -70,6 +82,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "reservedCPUs",
+    perNode: true,
     flag: "reserved-cpus",
     type: "string",
     default: "",
@@ -78,6 +91,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "keepShared",
+    perNode: true,
     flag: "keep-shared",
     type: "number",
     default: -1,
@@ -87,6 +101,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "strategy",
+    perNode: true,
     flag: "strategy",
     type: "string",
     choices: CHOICES.strategy,
@@ -96,6 +111,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "cores",
+    perNode: true,
     flag: "cores",
     type: "string",
     choices: CHOICES.cores,
@@ -105,6 +121,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "l3",
+    perNode: true,
     flag: "l3",
     type: "string",
     choices: CHOICES.l3,
@@ -113,6 +130,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "coreType",
+    perNode: true,
     flag: "core-type",
     type: "string",
     choices: CHOICES.coreType,
@@ -182,6 +200,14 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
   },
   {
+    key: "pageAddress",
+    flag: "page-address",
+    type: "string",
+    default: "127.0.0.1:8082",
+    describe: "Address of the read-only page, on the loopback interface; empty for none",
+    check: loopback,
+  },
+  {
     key: "sysfsRoot",
     flag: "sysfs-root",
     type: "string",
@@ -198,6 +224,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "logLevel",
+    perNode: true,
     flag: "log-level",
     type: "string",
     choices: ["debug", "info", "warn", "error"],
@@ -205,6 +232,9 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Least severe log lines that are written",
   },
 ];
+
+/** Those that an entry `perNode` of the file may set. */
+export const NODE_SETTINGS: readonly Setting[] = DRIVER_SETTINGS.filter((one) => one.perNode === true);
 
 export interface DriverSettings {
   readonly cpuDeviceMode: DeviceMode;
@@ -224,6 +254,7 @@ export interface DriverSettings {
   readonly inspectSocket: string;
   readonly stateDir: string;
   readonly bindAddress: string;
+  readonly pageAddress: string;
   readonly sysfsRoot: string;
   readonly sysfsOverlay: string;
   readonly logLevel: LogLevel;

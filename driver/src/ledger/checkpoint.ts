@@ -29,6 +29,7 @@ export function printMemory(memory: Memory): string {
       ...entry,
       shares: entry.shares.map((share) => ({ ...share, cpus: share.cpus.toString() })),
       idle: entry.idle.toString(),
+      ...(entry.chosen === undefined ? {} : { chosen: { ...entry.chosen, free: entry.chosen.free.toString() } }),
     })),
   });
 }
@@ -40,9 +41,10 @@ export function parseMemory(text: string): Memory {
     bootId?: string;
     epoch?: string;
     incomplete?: boolean;
-    claims?: (Omit<Entry, "shares" | "idle"> & {
+    claims?: (Omit<Entry, "shares" | "idle" | "chosen"> & {
       shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[];
       idle: string;
+      chosen?: { atMs: number; free: string; wishes: string[] };
     })[];
   };
   if (version !== VERSION) throw new Error(`its version is ${String(version)}, this driver reads ${VERSION}`);
@@ -51,20 +53,23 @@ export function parseMemory(text: string): Memory {
     bootId: bootId ?? "",
     epoch: BigInt(epoch ?? "0"),
     complete: incomplete !== true,
-    entries: claims.map(({ claim, phase, consumers, shares, idle, isolated, results, operationId, ...more }) => {
-      if (!PHASES.includes(phase)) throw new Error(`claim ${claim.uid} is in the unknown phase ${phase}`);
-      return {
-        claim,
-        phase,
-        consumers,
-        shares: shares.map((share) => ({ ...share, cpus: CpuSet.parse(share.cpus) })),
-        idle: CpuSet.parse(idle),
-        isolated,
-        results,
-        operationId,
-        ...laterOf(more),
-      };
-    }),
+    entries: claims.map(
+      ({ claim, phase, consumers, shares, idle, isolated, results, operationId, chosen, ...more }) => {
+        if (!PHASES.includes(phase)) throw new Error(`claim ${claim.uid} is in the unknown phase ${phase}`);
+        return {
+          claim,
+          phase,
+          consumers,
+          shares: shares.map((share) => ({ ...share, cpus: CpuSet.parse(share.cpus) })),
+          idle: CpuSet.parse(idle),
+          isolated,
+          results,
+          operationId,
+          ...(chosen === undefined ? {} : { chosen: { ...chosen, free: CpuSet.parse(chosen.free) } }),
+          ...laterOf(more),
+        };
+      },
+    ),
     ...laterOf(rest),
   };
 }

@@ -1,3 +1,5 @@
+import type { ResourceClaim } from "../claims/resourceclaim.ts";
+import type { DeviceStatus } from "./claimstatus.ts";
 import type { PodClaims } from "./requests.ts";
 
 /** What an Event is about. */
@@ -24,6 +26,11 @@ export interface KubernetesEvent {
   readonly count: number;
   readonly reportingComponent: string;
   readonly reportingInstance: string;
+}
+
+export interface StatusApi {
+  /** Writes what is known of a claim's allocated devices of this driver into its status. @throws Error with a sentence. */
+  devices(claim: ResourceClaim, devices: readonly DeviceStatus[], signal: AbortSignal): Promise<void>;
 }
 
 export interface EventApi {

@@ -59,7 +59,11 @@ describe("the checkpoint", () => {
     bootId: "b1",
     epoch: 7n,
     complete: true,
-    entries: [entry("a", "1-2"), entry("b", "4", "draining"), entry("c", "5", "preparing")],
+    entries: [
+      { ...entry("a", "1-2"), chosen: { atMs: 5, free: CpuSet.parse("1-7"), wishes: ["cpus: packed"] } },
+      entry("b", "4", "draining"),
+      entry("c", "5", "preparing"),
+    ],
   };
 
   it("comes back as it was", async () => {

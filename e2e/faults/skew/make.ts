@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
-import { bundle } from "../../house/bundle.ts";
+import { bundle } from "../../../images/bundle.ts";
 import { FIXTURE, PROGRAMS } from "./older.ts";
 
 // Makes the fixture of an older version anew: argv is the commit. The bundles are that commit's sources with today's libraries.

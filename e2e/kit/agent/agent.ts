@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cdiFileName, cdiId, cdiSpec } from "@dracpu/driver/cdi/spec.ts";
 import { AgentClient } from "@dracpu/driver/control/agentclient.ts";
+import { AGENT_SETTINGS } from "@dracpu/nri-agent/config/settings.ts";
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
 import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocationInit, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
@@ -12,6 +13,7 @@ import { createClient } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { byConfigFile } from "../configfile.ts";
 import { startDaemon, until, type Daemon } from "../node/processes.ts";
 
 export interface AgentOptions {
@@ -27,6 +29,8 @@ export interface AgentOptions {
   readonly cgroupRoot?: string;
   /** For its metrics; none by default. */
   readonly bindAddress?: string;
+  /** By a configuration file, as in a pod. */
+  readonly byFile?: boolean;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -59,30 +63,29 @@ export class AgentProcess {
   start(): void {
     this.#starts += 1;
     const sys = this.#sysfs();
-    this.daemon = startDaemon(
-      `agent-${this.#starts}`,
-      [
-        ...this.#o.argv,
-        "run",
-        "--nri-socket",
-        this.#o.nriSocket,
-        "--control-socket",
-        join(this.#o.dir, "ctl", "control.sock"),
-        "--inspect-socket",
-        this.#inspect,
-        "--state-dir",
-        join(this.#o.dir, "agent"),
-        "--bind-address",
-        this.#o.bindAddress ?? "",
-        "--cgroup-root",
-        this.#o.cgroupRoot ?? "/sys/fs/cgroup",
-        "--sysfs-root",
-        sys,
-        "--lever",
-        this.#o.lever,
-      ],
-      { logDir: this.#o.dir, ...(this.#o.env === undefined ? {} : { env: this.#o.env }) },
-    );
+    const flags = [
+      "--nri-socket",
+      this.#o.nriSocket,
+      "--control-socket",
+      join(this.#o.dir, "ctl", "control.sock"),
+      "--inspect-socket",
+      this.#inspect,
+      "--state-dir",
+      join(this.#o.dir, "agent"),
+      "--bind-address",
+      this.#o.bindAddress ?? "",
+      "--cgroup-root",
+      this.#o.cgroupRoot ?? "/sys/fs/cgroup",
+      "--sysfs-root",
+      sys,
+      "--lever",
+      this.#o.lever,
+    ];
+    const args = this.#o.byFile === true ? byConfigFile(AGENT_SETTINGS, flags, join(this.#o.dir, "agent.yaml")) : flags;
+    this.daemon = startDaemon(`agent-${this.#starts}`, [...this.#o.argv, "run", ...args], {
+      logDir: this.#o.dir,
+      ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
+    });
   }
 
   /** A machine that is played has as many CPUs as the test says, whatever this one has. */

@@ -233,8 +233,8 @@ export class RealNode {
     return new Promise((resolve, reject) => {
       const child = execFile(
         "nsenter",
-        [...this.#nsenter(), program, ...args],
-        { maxBuffer: 64 << 20, timeout: 120_000, env: this.#environment() },
+        [...this.enter(), program, ...args],
+        { maxBuffer: 64 << 20, timeout: 120_000, env: this.environment() },
         (cause, stdout, stderr) => {
           if (cause === null) resolve(stdout);
           else
@@ -268,10 +268,10 @@ export class RealNode {
   /** A shell of a person, with kubectl; ends when the person leaves it. */
   shell(environment: NodeJS.ProcessEnv): Promise<void> {
     const path = binary("kube", "kubectl");
-    const child = spawn("nsenter", [...this.#nsenter(), "/bin/bash", "--norc"], {
+    const child = spawn("nsenter", [...this.enter(), "/bin/bash", "--norc"], {
       stdio: "inherit",
       env: {
-        ...this.#environment(),
+        ...this.environment(),
         ...environment,
         KUBECONFIG: this.kubeconfig,
         PATH: `${path.slice(0, path.lastIndexOf("/"))}:${process.env["PATH"] ?? ""}`,
@@ -285,15 +285,11 @@ export class RealNode {
   /** Pods first, then daemons in reverse, then what is left of containers, cgroups, namespaces and files. */
   async stop(): Promise<void> {
     try {
+      // Nobody makes pods anew that are deleted here.
+      await this.#daemons.get("kube-controller-manager")?.stop();
       if (this.#daemons.has("kubelet"))
         await this.kubectl(
-          "delete",
-          "pods",
-          "--all",
-          "--all-namespaces",
-          "--grace-period=0",
-          "--force",
-          "--wait=false",
+          ...["delete", "pods", "--all", "--all-namespaces", "--grace-period=0", "--force", "--wait=false"],
         );
       await until("containers are gone", () => this.containerPids().length === 0, 4000);
     } catch {
@@ -309,11 +305,13 @@ export class RealNode {
   /** Synchronous, for an exit that cannot wait: what can be left outside of the directory. */
   killAll(): void {
     for (const daemon of this.#daemons.values()) daemon.signal("SIGKILL");
-    for (const pid of this.containerPids()) kill(pid);
     for (const pid of pidsOf((line) => line.includes("containerd-shim-runc-v2") && line.includes(this.dir))) kill(pid);
     if (this.#holder > 0) kill(this.#holder);
     const end = Date.now() + 3000;
-    while (!removeCgroups() && Date.now() < end) execFileSync("sleep", ["0.1"]);
+    do {
+      // A cgroup that goes away hides what is in the next one.
+      for (const pid of this.containerPids()) kill(pid);
+    } while (!removeCgroups() && Date.now() < end && execFileSync("sleep", ["0.1"]) !== undefined);
   }
 
   /** Processes of containers, by the cgroup they are in. */
@@ -359,20 +357,21 @@ export class RealNode {
   }
 
   #daemon(name: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Daemon {
-    const daemon = startDaemon(name, ["nsenter", ...this.#nsenter(), ...argv], {
+    const daemon = startDaemon(name, ["nsenter", ...this.enter(), ...argv], {
       logDir: join(this.dir, "log"),
-      env: { ...this.#environment(), ...env },
+      env: { ...this.environment(), ...env },
     });
     this.#daemons.set(name, daemon);
     return daemon;
   }
 
   /** kubectl keeps a cache in the home directory. */
-  #environment(): NodeJS.ProcessEnv {
+  environment(): NodeJS.ProcessEnv {
     return { ...process.env, HOME: this.dir };
   }
 
-  #nsenter(): string[] {
+  /** Arguments of nsenter(1) that lead into the node. */
+  enter(): string[] {
     return ["-t", String(this.#holder), "-m", "-n", `--wd=${this.dir}`];
   }
 }

@@ -49,7 +49,7 @@ export class Lab {
     await until("the CRI answers", async () => (await cri.call("version", { version: "v1" })).runtimeName, 60_000, 200);
     const agent = new AgentProcess({
       dir: "/tmp/lab",
-      argv: [process.execPath, "/job/dracpu-agent.mjs"],
+      argv: [process.execPath, "/job/dracpu-agent.cjs"],
       nriSocket: "/var/run/nri/nri.sock",
       cdiDir: "/var/run/cdi",
       lever,

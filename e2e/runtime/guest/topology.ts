@@ -7,7 +7,7 @@ const run = (program: string, ...args: string[]): string =>
 
 /** The guest as it was made (2 sockets, 4 dies with an L3 each, SMT 2), and as lscpu and hwloc see it. */
 export function sameTopology(): void {
-  const ours = JSON.parse(run("node", "/job/dracpu.mjs", "topology", "-o", "json")) as Ours;
+  const ours = JSON.parse(run("node", "/job/dracpu.cjs", "topology", "-o", "json")) as Ours;
   const l3s = ours.caches.filter((cache) => cache.level === 3).map((cache) => cache.cpus);
   same("CPUs", ours.online, "0-15");
   same("sockets", ours.sockets.map((one) => one.cpus).join(" | "), "0-7 | 8-15");

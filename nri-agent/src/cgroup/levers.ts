@@ -33,16 +33,31 @@ export function findLevers(at: CpusetHierarchy, choice: LeverChoice): Levers {
   return { force: "runtime", masks: "runtime", why: choice === "runtime" ? "--lever runtime" : tried };
 }
 
-const SCRATCH = "/dra-driver-cpu-probe";
+const SCRATCH = "dra-driver-cpu-probe";
+/** The root of a hierarchy is read-only for a root without CAP_DAC_OVERRIDE; what is below, where containers are, is not. */
+const PARENTS = ["", "/kubepods", "/kubepods.slice"];
 
 function withScratch<T>(at: CpusetHierarchy, look: (path: string) => T): T {
-  const dir = at.root + SCRATCH;
-  mkdirSync(dir, { recursive: true });
+  const path = makeScratch(at.root);
   try {
-    return look(SCRATCH);
+    return look(path);
   } finally {
-    rmdirSync(dir);
+    rmdirSync(at.root + path);
   }
+}
+
+function makeScratch(root: string): string {
+  let first: unknown;
+  for (const parent of PARENTS) {
+    try {
+      mkdirSync(`${root}${parent}/${SCRATCH}`);
+      return `${parent}/${SCRATCH}`;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "EEXIST") return `${parent}/${SCRATCH}`;
+      first ??= cause;
+    }
+  }
+  throw first;
 }
 
 function tryFiles(at: CpusetHierarchy): string {

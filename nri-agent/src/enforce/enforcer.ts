@@ -1,3 +1,4 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { MarkNames } from "../truth/marks.ts";
@@ -169,8 +170,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
     );
   }
 
-  /** Sentences; empty where all is well. */
-  problems(): string[] {
+  /** Empty where all is well. */
+  problems(): Finding[] {
     return problemsOf(this.#node, this.#options.session());
   }
 

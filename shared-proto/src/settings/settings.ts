@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
-import { closest, distance } from "fastest-levenshtein";
-import { LineCounter, parseDocument } from "yaml";
 import type { Options } from "yargs";
+import { readConfigFile, SettingsFault } from "./file.ts";
+
+export { SettingsFault };
 
 /** One setting of a program: a flag, a key of the configuration file, a default, and a check. */
 export interface Setting {
@@ -15,16 +15,15 @@ export interface Setting {
   /** Environment variable that is used where neither flag nor file says anything. */
   readonly env?: string;
   readonly describe: string;
+  /** An entry `perNode` of the file may set it for nodes with certain labels. */
+  readonly perNode?: boolean;
   /** @returns a sentence where the value cannot be used. */
   readonly check?: (value: string) => string | undefined;
 }
 
 export type Values = Readonly<Record<string, string | number | boolean>>;
 
-/** A configuration that cannot be used; the text holds every offender, one a line. */
-export class SettingsFault extends Error {
-  override readonly name = "SettingsFault";
-}
+export type Labels = Readonly<Record<string, string>>;
 
 /** The settings as yargs wants them; without defaults, so that what a person wrote can be told from what nobody did. */
 export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
@@ -48,12 +47,14 @@ export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
  * Layers: defaults, environment, configuration file, flags; the later wins. Unknown, misspelt, doubled and mistyped keys are errors.
  *
  * @param argv flags as yargs parsed them, by flag name; what was not given is `undefined`.
+ * @param labels the node's, for entries `perNode` of the file.
  * @throws SettingsFault
  */
 export function resolveSettings(
   settings: readonly Setting[],
   argv: Readonly<Record<string, unknown>>,
   env: Readonly<Record<string, string | undefined>>,
+  labels: Labels = {},
 ): Values {
   const values: Record<string, string | number | boolean> = {};
   const wrong: string[] = [];
@@ -63,7 +64,13 @@ export function resolveSettings(
     if (fromEnv !== undefined && fromEnv !== "") values[setting.key] = fromEnv;
   }
   const file = argv["config"];
-  if (typeof file === "string" && file !== "") Object.assign(values, readConfigFile(settings, file));
+  if (typeof file === "string" && file !== "") {
+    const { base, perNode } = readConfigFile(settings, file);
+    const fitting = perNode.filter(({ matchLabels }) =>
+      Object.entries(matchLabels).every(([key, value]) => labels[key] === value),
+    );
+    Object.assign(values, base, ...fitting.map((one) => one.values));
+  }
   for (const setting of settings) {
     const given = argv[setting.flag];
     if (Array.isArray(given)) wrong.push(`--${setting.flag} is given more than once`);
@@ -91,42 +98,12 @@ export function resolveSettings(
   return values;
 }
 
-function readConfigFile(settings: readonly Setting[], path: string): Record<string, string | number | boolean> {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new SettingsFault(`Cannot read the configuration file ${path}: ${(cause as Error).message}`, { cause });
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const first = document.errors[0];
-  if (first !== undefined) throw new SettingsFault(`Cannot use the configuration file ${path}: ${first.message}`);
-  const content: unknown = document.toJS();
-  if (content === null || content === undefined) return {};
-  if (typeof content !== "object" || Array.isArray(content)) {
-    throw new SettingsFault(`Cannot use the configuration file ${path}: it is no mapping of settings to values`);
-  }
-  const found: Record<string, string | number | boolean> = {};
-  const wrong: string[] = [];
-  const keys = settings.map((setting) => setting.key);
-  for (const [key, value] of Object.entries(content as Record<string, unknown>)) {
-    const setting = settings.find((one) => one.key === key);
-    if (setting === undefined) {
-      const near = closest(key, keys);
-      const hint =
-        distance(key.toLowerCase(), near.toLowerCase()) <= 4
-          ? `; did you mean ${near}?`
-          : `; known are ${keys.join(", ")}`;
-      wrong.push(`${path}: unknown setting ${JSON.stringify(key)}${hint}`);
-    } else if (value === null) continue;
-    else if (typeof value !== setting.type) {
-      const quote = setting.type === "string" && typeof value === "number" ? `; write it in quotes: "${value}"` : "";
-      wrong.push(`${path}: ${key} has to be a ${setting.type}, and is ${JSON.stringify(value)}${quote}`);
-    } else found[key] = value as string | number | boolean;
-  }
-  if (wrong.length > 0) throw new SettingsFault(wrong.join("\n"));
-  return found;
+/** Label keys that the file's entries for kinds of nodes speak of. @throws SettingsFault */
+export function labelsSpokenOf(settings: readonly Setting[], argv: Readonly<Record<string, unknown>>): string[] {
+  const file = argv["config"];
+  if (typeof file !== "string" || file === "") return [];
+  const { perNode } = readConfigFile(settings, file);
+  return [...new Set(perNode.flatMap((one) => Object.keys(one.matchLabels)))];
 }
 
 /** The table of the README: one row a setting, in the order of the code. */

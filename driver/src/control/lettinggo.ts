@@ -1,0 +1,65 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
+import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { Control } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { GetStateRequestSchema, Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import { ContainerPhase, SessionState, Truth } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import type { AgentView, LettingGo } from "../uninstall/ports.ts";
+
+/** A driver without claims, on a machine without reserved CPUs: the agent then gives every container all CPUs, but for those of claims that still live. */
+export class LastDriver implements LettingGo {
+  readonly #sockets: { readonly control: string; readonly inspect: string };
+  readonly #machine: MachineRecord;
+  readonly #instance = randomUUID();
+
+  constructor(
+    sockets: { readonly control: string; readonly inspect: string },
+    machine: Omit<MachineRecord, "reserved" | "keepShared">,
+  ) {
+    this.#sockets = sockets;
+    this.#machine = { ...machine, reserved: CpuSet.empty, keepShared: CpuSet.empty };
+  }
+
+  async letGo(signal: AbortSignal): Promise<void> {
+    const client = createClient(Control, unixTransport(this.#sockets.control));
+    const said = await client.hello(
+      {
+        driverInstance: this.#instance,
+        driverVersion: VERSION,
+        protocolMin: PROTOCOL_MIN,
+        protocolMax: PROTOCOL_MAX,
+      },
+      { signal },
+    );
+    await client.replace(
+      {
+        epoch: said.highestEpoch + 1n,
+        revision: 1n,
+        machine: machineToWire(this.#machine),
+        allocations: [],
+        operationId: "clean",
+      },
+      { signal },
+    );
+  }
+
+  async view(signal: AbortSignal): Promise<AgentView> {
+    const client = createClient(Inspect, unixTransport(this.#sockets.inspect));
+    const { state } = await client.getState(create(GetStateRequestSchema), { signal });
+    if (state?.nri?.state !== SessionState.SYNCHRONIZED) {
+      return { blind: `the agent has no session with the container runtime: ${state?.nri?.why ?? ""}`, wrong: [] };
+    }
+    if (state.truth !== Truth.CONFIRMED) return { blind: "the agent was not told of this clean-up", wrong: [] };
+    const wrong = state.containers.filter(
+      ({ mask, phase }) =>
+        phase === ContainerPhase.RUNNING && mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.effective,
+    );
+    return { blind: "", wrong: wrong.map(({ ref }) => `${ref?.podNamespace}/${ref?.podName}/${ref?.name}`) };
+  }
+}

@@ -1,0 +1,35 @@
+import type { ResourceClaim } from "../claims/resourceclaim.ts";
+
+/** Claims of all namespaces that have an allocation. */
+export interface AllocatedClaims {
+  allocated(signal: AbortSignal): Promise<ResourceClaim[]>;
+}
+
+/** What an agent says of containers. */
+export interface AgentView {
+  /** No session with the runtime yet, or containers that are not looked at: why; empty where everything is known. */
+  readonly blind: string;
+  /** Containers that do not have the CPUs they should have, as `namespace/pod/container`. */
+  readonly wrong: readonly string[];
+}
+
+/** The agent of a node that is being cleaned. */
+export interface LettingGo {
+  /** Tells the agent that there are no claims and no reserved CPUs. */
+  letGo(signal: AbortSignal): Promise<void>;
+  view(signal: AbortSignal): Promise<AgentView>;
+}
+
+/** This product's files on the node, all of them. */
+export interface OwnFiles {
+  /** @returns what was there. */
+  remove(): Promise<readonly string[]>;
+}
+
+/** How far the nodes of a clean-up are. */
+export interface CleanUpProgress {
+  readonly wanted: number;
+  readonly ready: number;
+  /** Nodes whose pod is not done, with what is known of it. */
+  readonly behind: readonly string[];
+}

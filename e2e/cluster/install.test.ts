@@ -1,0 +1,72 @@
+import { expect } from "chai";
+import { memoryOf } from "../bench/figures.ts";
+import { claimTemplate } from "../node/objects.ts";
+import { world } from "./suite.ts";
+import { NAMESPACE, RELEASE, until } from "./world.ts";
+
+const OWN = { exec: "1", first: "1", cgroup: "1" };
+const SHARED = { exec: "0", cgroup: "0" };
+/** Of both programs together, idle, in megabytes. */
+const MAX_PSS = 100;
+const MAX_ANONYMOUS = 60;
+
+describe("helm install on a real node", function () {
+  this.timeout(120_000);
+  const { node } = world;
+
+  it("brings up one pod that is ready, and the node's CPUs as devices", async () => {
+    const began = Date.now();
+    await world.helm.install();
+    console.log(`      installed and ready in ${((Date.now() - began) / 1000).toFixed(1)} s`);
+    await world.ready();
+    // Cgroup files of the node can be written, without any capability.
+    expect(await world.state()).to.deep.include({ lever: "LEVER_FILE", truth: "TRUTH_CONFIRMED" });
+    const devices = await node.kubectl(
+      ...["get", "resourceslices", "-o", "jsonpath={.items[*].spec.driver} {.items[*].spec.devices[*].name}"],
+    );
+    expect(devices).to.equal("dra.cpu cpudevnuma000");
+    const classes = await node.kubectl("get", "deviceclasses", "-o", "jsonpath={.items[*].metadata.name}");
+    expect(classes).to.equal("dra.cpu dra.cpu-distributed dra.cpu-packed dra.cpu-spread");
+    expect((await world.own("driver")).restarts + (await world.own("nri-agent")).restarts).to.equal(0);
+  });
+
+  it("gives a pod that claims a CPU that one, and the others the rest", async () => {
+    await node.apply(claimTemplate("one", "1"));
+    await world.createPod({ name: "shared" });
+    await world.createPod({ name: "claimed", template: "one" });
+    await world.running("claimed");
+    await world.running("shared");
+    expect(await world.seen("claimed")).to.deep.equal(OWN);
+    expect(await world.seen("shared")).to.deep.include(SHARED);
+    expect(await world.environment("claimed")).to.include("DRA_CPUS=1");
+    const [{ status } = { status: undefined }] = (
+      await node.json<{ items: { status: unknown }[] }>("get", "resourceclaims")
+    ).items;
+    expect(status).to.have.nested.property("devices[0].data.cpus", "1");
+    expect(status).to.have.nested.property("devices[0].conditions[0].reason", "Enforced");
+    await world.remove("claimed");
+    await until("the CPU is back", async () => (await world.seen("shared")).exec === "0-1", 20_000);
+  });
+
+  it("proves itself by helm test", async () => {
+    expect(await world.helm.run("test", RELEASE, "--logs", "--timeout=60s")).to.include(
+      "ok: claimed 1, was given 1, may run on 1",
+    );
+    await node.kubectl("delete", "pod", "-n", NAMESPACE, `${RELEASE}-test`);
+  });
+
+  it("stays within its memory when idle", async () => {
+    const driver = memoryOf((await world.own("driver")).pid);
+    const agent = memoryOf((await world.own("nri-agent")).pid);
+    const [pss, anonymous] = [driver.pss + agent.pss, driver.anonymous + agent.anonymous];
+    for (const [name, { rss, pss, anonymous }] of Object.entries({ driver, agent }))
+      console.log(
+        `      ${name}: RSS ${rss.toFixed(0)} MB, PSS ${pss.toFixed(0)} MB, anonymous ${anonymous.toFixed(0)} MB`,
+      );
+    console.log(
+      `      both: PSS ${pss.toFixed(1)} MB of ${MAX_PSS}, anonymous ${anonymous.toFixed(1)} MB of ${MAX_ANONYMOUS}`,
+    );
+    expect(pss).to.be.below(MAX_PSS);
+    expect(anonymous).to.be.below(MAX_ANONYMOUS);
+  });
+});

@@ -1,0 +1,116 @@
+import { expect } from "chai";
+import { NAMESPACE, NODE_NAME, until } from "./world.ts";
+import { rightsUsed } from "./rightsused.ts";
+import { world } from "./suite.ts";
+
+const TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+interface Answer {
+  readonly status: number;
+  readonly message: string;
+}
+
+describe("the driver's rights, with the token of its own pod", function () {
+  this.timeout(60_000);
+
+  /** Asks the API server from inside of the driver's container. */
+  const ask = async (method: string, path: string, body?: object): Promise<Answer> => {
+    const code = `
+      const fs = require("fs"), https = require("https");
+      const [method, path, body] = process.argv.slice(1);
+      const request = https.request({
+        host: process.env.KUBERNETES_SERVICE_HOST, port: process.env.KUBERNETES_SERVICE_PORT, method, path,
+        ca: fs.readFileSync("${TOKEN.replace("token", "ca.crt")}"),
+        headers: {
+          authorization: "Bearer " + fs.readFileSync("${TOKEN}", "utf8"),
+          "content-type": method === "PATCH" ? "application/apply-patch+yaml" : "application/json",
+        },
+      }, (response) => {
+        let text = "";
+        response.on("data", (chunk) => (text += chunk)).on("end", () => {
+          let message = ""; try { message = JSON.parse(text).message ?? ""; } catch {}
+          console.log(JSON.stringify({ status: response.statusCode, message }));
+        });
+      });
+      request.end(body);`;
+    const args = [method, path, ...(body === undefined ? [] : [JSON.stringify(body)])];
+    return JSON.parse(await world.inOwn("driver", "/usr/bin/node", "-e", code, ...args)) as Answer;
+  };
+  const slice = (name: string, spec: object): object => ({
+    apiVersion: "resource.k8s.io/v1",
+    kind: "ResourceSlice",
+    metadata: { name },
+    spec: {
+      driver: "dra.cpu",
+      nodeName: NODE_NAME,
+      pool: { name: NODE_NAME, generation: 0, resourceSliceCount: 1 },
+      devices: [],
+      ...spec,
+    },
+  });
+  const apply = (name: string, spec: object): Promise<Answer> =>
+    ask("PATCH", `/apis/resource.k8s.io/v1/resourceslices/${name}?fieldManager=test&force=true`, slice(name, spec));
+
+  it("are enough for its own node's slices, and the policy refuses every other slice in words", async () => {
+    // A policy is in force a moment after it was made.
+    await until(
+      "the policy refuses",
+      async () => (await apply("foreign", { nodeName: "node-z" })).status === 422,
+      20_000,
+    );
+    expect(await apply("foreign", { nodeName: "node-z" })).to.deep.include({ status: 422 });
+    expect((await apply("foreign", { nodeName: "node-z" })).message).to.include(
+      `The driver on node ${NODE_NAME} may not write a ResourceSlice of node node-z.`,
+    );
+    expect((await apply("everywhere", { nodeName: undefined, allNodes: true })).message).to.include(
+      "may not write a ResourceSlice of other nodes or all nodes",
+    );
+    expect((await apply("alien", { driver: "gpu.example.com" })).message).to.include("driver dra.cpu only");
+    const pool = { name: "elsewhere", generation: 0, resourceSliceCount: 1 };
+    expect((await apply("pool", { pool })).message).to.include("named after it");
+    // The driver itself takes away what is not its own doing, so this one may be gone before it is deleted.
+    expect((await apply("own", {})).status).to.be.oneOf([200, 201]);
+    expect((await ask("DELETE", "/apis/resource.k8s.io/v1/resourceslices/own")).status).to.be.oneOf([200, 404]);
+  });
+
+  it("may not delete another node's slice", async () => {
+    const pool = { name: "node-z", generation: 0, resourceSliceCount: 1 };
+    await world.node.apply(slice("of-node-z", { nodeName: "node-z", pool }));
+    const { status, message } = await ask("DELETE", "/apis/resource.k8s.io/v1/resourceslices/of-node-z");
+    expect({ status, message }).to.deep.include({ status: 422 });
+    await world.node.kubectl("delete", "resourceslice", "of-node-z");
+  });
+
+  it("end there: no secret, no pod to write, no claim to write, no node to change", async () => {
+    for (const [method, path] of [
+      ["GET", "/api/v1/secrets"],
+      ["GET", "/api/v1/namespaces/kube-system/configmaps"],
+      ["GET", "/api/v1/pods"],
+      ["DELETE", "/api/v1/namespaces/default/pods/x"],
+      ["GET", "/api/v1/nodes"],
+      ["PATCH", `/api/v1/nodes/${NODE_NAME}`],
+      ["PATCH", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/x"],
+      ["GET", "/apis/resource.k8s.io/v1/deviceclasses"],
+    ] as const) {
+      expect((await ask(method, path, method === "PATCH" ? {} : undefined)).status, `${method} ${path}`).to.equal(403);
+    }
+  });
+
+  it("are the driver's alone: the agent's container has no token", async () => {
+    const look = `try { require("fs").readdirSync("/var/run/secrets/kubernetes.io"); console.log("there"); } catch (e) { console.log(e.code); }`;
+    expect((await world.inOwn("nri-agent", "/usr/bin/node", "-e", look)).trim()).to.equal("ENOENT");
+  });
+
+  it("are no more than it uses: every verb of the role is one that the code calls", async () => {
+    const used = await rightsUsed();
+    const { rules } = await world.node.json<{
+      rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+    }>("get", "clusterrole", NAMESPACE);
+    const granted = rules.flatMap(({ apiGroups, resources, verbs }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource} ${group}`)),
+      ),
+    );
+    expect(granted.toSorted()).to.deep.equal([...used].toSorted());
+  });
+});

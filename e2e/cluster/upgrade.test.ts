@@ -1,0 +1,56 @@
+import { expect } from "chai";
+import { allowedOf } from "../node/kernel.ts";
+import { world } from "./suite.ts";
+import { NEXT, RELEASE, REPOSITORY, until } from "./world.ts";
+
+// The pods of the file before still run: one with a claim, one without.
+describe("helm upgrade and rollback", function () {
+  this.timeout(150_000);
+  const { node } = world;
+  let claimed = 0;
+  let pod = "";
+
+  before(async () => {
+    claimed = (await world.place("claimed")).pid;
+    pod = (await world.ownPod()).metadata.uid;
+  });
+  const replaced = async (tag: string): Promise<void> => {
+    await world.ready();
+    const { metadata } = await world.ownPod();
+    expect(metadata.uid, "the product's pod").not.to.equal(pod);
+    pod = metadata.uid;
+    for (const name of ["driver", "nri-agent"] as const)
+      expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+    await until(
+      "driver and agent agree",
+      async () => (await world.state<{ truth: string }>()).truth === "TRUTH_CONFIRMED",
+      20_000,
+      200,
+    );
+    expect(allowedOf(claimed), "mask of the claim's process, which ran all the time").to.equal("1");
+    expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1", cgroup: "1" });
+    expect((await world.seen("shared")).exec).to.equal("0");
+  };
+  const grouped = (): Promise<string> =>
+    node.kubectl("get", "resourceslices", "-o", "jsonpath={.items[*].spec.devices[*].name}");
+
+  it("to another version with other settings: running pods keep their CPUs", async () => {
+    await world.helm.upgrade("--set", `image.tag=${NEXT}`, "--set", "config.driver.groupBy=machine");
+    await replaced(NEXT);
+    await until("devices by machine", async () => (await grouped()).includes("cpudevmachine"), 20_000, 200);
+  });
+
+  it("with settings for nodes of a label: they hold on a node that carries it", async () => {
+    await node.kubectl("label", "node", "node-a", "type=metal");
+    const entry = "config.perNode[0].matchLabels.type=metal,config.perNode[0].settings.groupBy=socket";
+    await world.helm.upgrade("--set", `image.tag=${NEXT}`, "--set", entry);
+    await replaced(NEXT);
+    await until("devices by socket", async () => (await grouped()).includes("cpudevsocket"), 20_000, 200);
+  });
+
+  it("back to the first revision: as it was", async () => {
+    await world.helm.run("rollback", RELEASE, "1", "--wait", "--timeout=90s");
+    await replaced("0.1.0");
+    await until("devices by NUMA node", async () => (await grouped()).includes("cpudevnuma"), 20_000, 200);
+  });
+});

@@ -1,0 +1,158 @@
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { buildImages } from "../../images/build.ts";
+import { binary } from "../build/build.ts";
+import { Helm, NAMESPACE, RELEASE } from "../kit/node/helm.ts";
+import { NODE_NAME, RealNode } from "../kit/node/node.ts";
+import { until } from "../kit/node/processes.ts";
+import { pidsIn } from "../node/kernel.ts";
+import { NodePods } from "../node/nodepods.ts";
+
+export { NAMESPACE, NODE_NAME, RELEASE, until };
+
+/** Tag of images with the same programs as the release's, for what changes an image. */
+export const NEXT = "next";
+export const REPOSITORY = "localhost/dra-driver-cpu";
+
+/** A container of the driver's pod, by what API server and kernel say of it. */
+export interface OwnContainer {
+  readonly name: "driver" | "nri-agent";
+  readonly image: string;
+  readonly restarts: number;
+  readonly id: string;
+  readonly pid: number;
+}
+
+interface PodJson {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly status: Readonly<
+    Record<"containerStatuses" | "initContainerStatuses", readonly ContainerStatus[] | undefined>
+  >;
+}
+interface ContainerStatus {
+  readonly name: OwnContainer["name"];
+  readonly image: string;
+  readonly containerID?: string;
+  readonly restartCount: number;
+}
+
+/** The suite's node, on which the product is nothing but what helm installs from the images. */
+export class ClusterWorld extends NodePods {
+  readonly helm: Helm;
+  isStopped = false;
+
+  constructor() {
+    super(new RealNode({ syncFrequency: "10s" }));
+    this.helm = new Helm(this.node);
+  }
+
+  async start(): Promise<void> {
+    const out = join(this.node.dir, "images");
+    mkdirSync(out);
+    const [built, ms] = await Promise.all([buildImages(out, { tags: [VERSION, NEXT] }), this.node.start()]);
+    console.log(`    images of both programs together: ${(built.bytes / 1e6).toFixed(1)} MB uncompressed`);
+    if (built.bytes > 130e6) throw new Error("the images are larger than 130 MB");
+    await this.node.run(binary("containerd", "ctr"), [
+      ...["-a", this.node.criSocket, "-n", "k8s.io", "images", "import", "--local", built.archive],
+    ]);
+    // So that everything can have its default path, as on a node that is somebody's.
+    const { kubeletRootDir, cdiDir, nriSocket } = this.node;
+    for (const [from, to] of [
+      [kubeletRootDir, "/var/lib/kubelet"],
+      [cdiDir, "/run/cdi"],
+      [dirname(nriSocket), "/run/nri"],
+    ] as const)
+      await this.node.run("sh", ["-c", `mkdir -p ${to} && mount --rbind ${from} ${to}`]);
+    console.log(`    node Ready in ${(ms / 1000).toFixed(1)} s`);
+  }
+
+  /** Name of the one pod of the product; there is one where it is installed and nothing is being replaced. */
+  async ownPod(): Promise<PodJson> {
+    const { items } = await this.node.json<{ items: PodJson[] }>(
+      ...["get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=node"],
+    );
+    const [pod, another] = items.filter((one) => one.metadata.deletionTimestamp === undefined);
+    if (pod === undefined || another !== undefined) throw new Error(`there are ${items.length} pods of the product`);
+    return pod;
+  }
+
+  async own(name: OwnContainer["name"]): Promise<OwnContainer> {
+    const { metadata, status } = await this.ownPod();
+    const all = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
+    const found = all.find((one) => one.name === name);
+    const id = found?.containerID?.replace("containerd://", "") ?? "";
+    const cgroup = join("/sys/fs/cgroup/cpuset/kubepods/burstable", `pod${metadata.uid}`, id);
+    return {
+      name,
+      image: found?.image ?? "",
+      restarts: found?.restartCount ?? -1,
+      id,
+      pid: id === "" ? 0 : (pidsIn(cgroup)[0] ?? 0),
+    };
+  }
+
+  /** Runs a program in one of the two containers, as a person would. */
+  async inOwn(name: OwnContainer["name"], ...argv: string[]): Promise<string> {
+    return this.node.kubectl("exec", "-n", NAMESPACE, await this.#name(), "-c", name, "--", ...argv);
+  }
+
+  async ownLogs(name: OwnContainer["name"]): Promise<string> {
+    return this.node.kubectl("logs", "-n", NAMESPACE, await this.#name(), "-c", name);
+  }
+
+  async #name(): Promise<string> {
+    return (await this.ownPod()).metadata.name;
+  }
+
+  /** Milliseconds that the program needed from its first instruction to answering sockets, by its own word. */
+  async startedIn(name: OwnContainer["name"]): Promise<number> {
+    const line = (await this.ownLogs(name)).split("\n").find((one) => one.includes('"serving"'));
+    return (JSON.parse(line ?? "{}") as { afterMs: number }).afterMs;
+  }
+
+  state<T>(): Promise<T> {
+    return this.inOwn("driver", "dracpu", "state", "-o", "json").then((text) => JSON.parse(text) as T);
+  }
+
+  /** Waits until both containers are ready, and say that nothing keeps them from working. */
+  async ready(): Promise<void> {
+    await until(
+      "the product's pod is ready",
+      async () => {
+        const { metadata } = await this.ownPod();
+        const path = ["get", "pod", "-n", NAMESPACE, metadata.name, "-o"];
+        const text = await this.node.kubectl(
+          ...path,
+          'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.status.initContainerStatuses[0].ready}',
+        );
+        return text === "Truetrue";
+      },
+      60_000,
+      200,
+    );
+  }
+
+  async removeAll(): Promise<void> {
+    await this.node.kubectl("delete", "pods", "--all", "--wait=true", "--timeout=60s");
+  }
+
+  /** What is on the node of this product, one line a thing. Directories do not count. */
+  async traces(): Promise<string[]> {
+    const { kubeletRootDir, cdiDir } = this.node;
+    const found = await this.node
+      .run("find", [
+        ...["/var/lib/dra-driver-cpu", "/run/dra-driver-cpu", `${kubeletRootDir}/plugins/dra.cpu`],
+        ...[`${kubeletRootDir}/plugins_registry`, cdiDir, "-not", "-type", "d"],
+      ])
+      .catch((cause: unknown) => (/No such file/.test(String(cause)) ? "" : Promise.reject(cause as Error)));
+    const slices = await this.node.kubectl("get", "resourceslices", "-o", "name");
+    return `${found}${slices}`.split("\n").filter((line) => line !== "");
+  }
+
+  async stop(): Promise<void> {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    await this.node.stop();
+  }
+}

@@ -1,0 +1,102 @@
+import { DRIVER_SETTINGS, NODE_SETTINGS } from "@dracpu/driver/config/settings.ts";
+import { AGENT_SETTINGS } from "@dracpu/nri-agent/config/settings.ts";
+import type { Setting } from "@dracpu/shared-proto/settings/settings.ts";
+
+/** Settings that the chart makes itself: paths that it mounts, ports that it opens, what the downward API tells, and who the pod is. */
+export const OF_THE_CHART: readonly string[] = [
+  ...["nodeName", "kubeletRootDir", "cdiDir", "kubeconfig", "agentSocket", "inspectSocket", "stateDir", "bindAddress"],
+  ...["sysfsRoot", "sysfsOverlay", "nriSocket", "controlSocket", "cgroupRoot", "podUid"],
+];
+
+const text = { type: "string" };
+const flag = { type: "boolean" };
+const path = { type: "string", pattern: "^/[^\\s]+$" };
+const count = { type: "integer", minimum: 0 };
+const labels = { type: "object", additionalProperties: text };
+/** What Kubernetes itself checks. */
+const anything = { type: "object" };
+const list = (items: object): object => ({ type: "array", items });
+const closed = (properties: Readonly<Record<string, object>>, required: readonly string[] = []): object => ({
+  type: "object",
+  additionalProperties: false,
+  properties,
+  ...(required.length === 0 ? {} : { required }),
+});
+
+function settings(of: readonly Setting[]): object {
+  const properties = of
+    .filter((one) => !OF_THE_CHART.includes(one.key))
+    .map((one): [string, object] => [
+      one.key,
+      {
+        description: one.describe,
+        ...(one.choices === undefined ? { type: one.type === "number" ? "integer" : one.type } : { enum: one.choices }),
+      },
+    ]);
+  return closed(Object.fromEntries(properties));
+}
+
+const program = closed({
+  image: text,
+  port: { type: "integer", minimum: 1, maximum: 65535 },
+  resources: anything,
+  startupProbe: anything,
+  livenessProbe: anything,
+  readinessProbe: anything,
+  extraArgs: list(text),
+  env: list(anything),
+});
+
+/** Of `values.yaml`: closed, but for what Helm and parent charts put there. */
+export const VALUES_SCHEMA = {
+  $schema: "https://json-schema.org/draft/2020-12/schema",
+  title: "Values of chart dra-driver-cpu",
+  ...closed({
+    global: { description: "Of a parent chart; not looked at" },
+    enabled: { description: "Of a parent chart's condition; not looked at" },
+    nameOverride: text,
+    fullnameOverride: text,
+    image: closed({ repository: text, tag: text, pullPolicy: { enum: ["Always", "IfNotPresent", "Never"] } }),
+    imagePullSecrets: list(anything),
+    config: closed({
+      driver: settings(DRIVER_SETTINGS),
+      perNode: list(
+        closed({ matchLabels: { ...labels, minProperties: 1 }, settings: settings(NODE_SETTINGS) }, [
+          "matchLabels",
+          "settings",
+        ]),
+      ),
+      agent: settings(AGENT_SETTINGS),
+    }),
+    kubeletRootDir: path,
+    nriDir: path,
+    nriSocket: { type: "string", pattern: "^[^/]+$" },
+    cdiDir: path,
+    stateDir: path,
+    runDir: path,
+    cgroupDir: path,
+    driver: program,
+    agent: program,
+    updateStrategy: anything,
+    terminationGracePeriodSeconds: count,
+    minReadySeconds: count,
+    priorityClassName: text,
+    resourceQuota: closed({ create: flag, pods: count }),
+    nodeSelector: labels,
+    affinity: anything,
+    tolerations: list(anything),
+    podAnnotations: labels,
+    podLabels: labels,
+    extraVolumes: list(anything),
+    extraVolumeMounts: list(anything),
+    seLinuxOptions: labels,
+    serviceAccount: closed({ annotations: labels }),
+    rbac: closed({ create: flag }),
+    admissionPolicy: closed({ create: flag }),
+    deviceClasses: closed({ create: flag, annotations: labels }),
+    podMonitor: closed({ enabled: flag, interval: text, labels }),
+    networkPolicy: closed({ enabled: flag, from: list(anything) }),
+    test: closed({ cpus: { type: "integer", minimum: 1 } }),
+    uninstall: closed({ hooks: flag, force: flag, timeoutSeconds: count }),
+  }),
+} as const;

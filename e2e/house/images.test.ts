@@ -1,0 +1,70 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Metafile } from "esbuild";
+import { ENVIRONMENT } from "../../images/environment.ts";
+import { Headers as LightHeaders } from "../../images/headers.ts";
+import { bundledPackages, sbomOf } from "../../images/sbom.ts";
+import { tar } from "../../images/tar.ts";
+
+const dockerfile = readFileSync(join(import.meta.dirname, "../../images/Dockerfile"), "utf8");
+
+describe("images", () => {
+  it("have the same environment from the Dockerfile as from the script", () => {
+    const [, text = ""] = /^ENV PATH=\/usr\/bin \\\n((?:.*\\\n)*.*)/m.exec(dockerfile) ?? [];
+    const found = [...text.matchAll(/(\w+)=(?:"([^"]*)"|(\S+))/g)].map(([, key, quoted, bare]) => [
+      key,
+      quoted ?? bare,
+    ]);
+    expect(Object.fromEntries(found)).to.deep.equal(ENVIRONMENT);
+  });
+
+  it("count as bundled only what has bytes in the bundle", () => {
+    const inputs = {
+      "node_modules/yaml/dist/index.js": { bytesInOutput: 9 },
+      "node_modules/pino/pino.js": { bytesInOutput: 0 },
+      "driver/src/main.ts": { bytesInOutput: 9 },
+    };
+    const metafile = { inputs: {}, outputs: { out: { inputs } } } as unknown as Metafile;
+    expect(bundledPackages(metafile).map((one) => one.name)).to.deep.equal(["yaml"]);
+    const sbom = JSON.parse(sbomOf("driver", "1", "2026-01-01T00:00:00Z", metafile, [])) as {
+      packages: { name: string; externalRefs?: { referenceLocator: string }[] }[];
+    };
+    expect(sbom.packages.map((one) => one.name)).to.deep.equal(["driver", "yaml"]);
+    expect(sbom.packages[1]?.externalRefs?.[0]?.referenceLocator).to.match(/^pkg:npm\/yaml@\d/);
+  });
+
+  it("have headers that do what the standard's do", () => {
+    for (const Each of [Headers, LightHeaders as unknown as typeof Headers]) {
+      const headers = new Each({ A: "1" });
+      headers.append("a", "2");
+      headers.set("B", "3");
+      headers.append("c", "4");
+      headers.delete("C");
+      expect([...new Each([...headers])]).to.deep.equal([
+        ["a", "1, 2"],
+        ["b", "3"],
+      ]);
+      expect([headers.get("A"), headers.get("none"), headers.has("b"), headers.has("c")]).to.deep.equal([
+        "1, 2",
+        null,
+        true,
+        false,
+      ]);
+      const seen: string[] = [];
+      headers.forEach((value, name) => seen.push(`${name}=${value}`));
+      expect([seen, [...headers.keys()], [...headers.values()]]).to.deep.equal([
+        ["a=1, 2", "b=3"],
+        ["a", "b"],
+        ["1, 2", "3"],
+      ]);
+    }
+  });
+
+  it("are archives with sums that tar checks, and refuse names that do not fit", () => {
+    const archive = tar([{ name: "a", mode: 0o644, type: "0", data: Buffer.from("x") }]);
+    const sum = archive.subarray(0, 512).reduce((total, byte, n) => total + (n >= 148 && n < 156 ? 32 : byte), 0);
+    expect(parseInt(archive.toString("ascii", 148, 154), 8)).to.equal(sum);
+    expect(() => tar([{ name: "x".repeat(101), mode: 0o644, type: "0" }])).to.throw("longer than 100 bytes");
+  });
+});
