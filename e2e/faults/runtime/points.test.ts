@@ -1,10 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { expect } from "chai";
-import { judge } from "./judge.ts";
+import { judge } from "../judge.ts";
 import { Life, nameOf, PARTS, type Outcome, type Point } from "./points.ts";
-import { bundles } from "./programs.ts";
-import { Random, seedOf } from "./random.ts";
-import { explain } from "./report.ts";
+import { bundles } from "../programs.ts";
+import { Random, seedOf } from "../random.ts";
+import { explain } from "../report.ts";
 import { FaultWorld } from "./world.ts";
 
 const FULL = process.env["DRACPU_FULL"] !== undefined;

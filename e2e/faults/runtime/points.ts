@@ -1,10 +1,10 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerHandle, ContainerOptions, PodHandle } from "../kit/containerd/pods.ts";
-import type { ClaimReference } from "../kit/fakecluster/kubelet.ts";
-import { until } from "../kit/node/processes.ts";
-import type { Call } from "../kit/seam/seam.ts";
-import { now } from "./observer.ts";
+import type { ContainerHandle, ContainerOptions, PodHandle } from "../../kit/containerd/pods.ts";
+import type { ClaimReference } from "../../kit/fakecluster/kubelet.ts";
+import { until } from "../../kit/node/processes.ts";
+import type { Call } from "../../kit/seam/seam.ts";
+import { now } from "../observer.ts";
 import type { FaultWorld, Program } from "./world.ts";
 
 /** Parts of a claim's life, in the order in which {@link Life.cycle} goes through them. */

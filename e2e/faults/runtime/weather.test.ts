@@ -1,11 +1,11 @@
 import { expect } from "chai";
-import { until } from "../kit/node/processes.ts";
-import { judge } from "./judge.ts";
-import { bundles } from "./programs.ts";
-import { seedOf } from "./random.ts";
-import { explain, minutes } from "./report.ts";
-import { runtimeClimate } from "./runtimeweather.ts";
-import { weather } from "./weather.ts";
+import { until } from "../../kit/node/processes.ts";
+import { judge } from "../judge.ts";
+import { bundles } from "../programs.ts";
+import { seedOf } from "../random.ts";
+import { explain, minutes } from "../report.ts";
+import { runtimeClimate } from "./climate.ts";
+import { weather } from "../weather.ts";
 import { FaultWorld } from "./world.ts";
 
 describe("random weather, on real containerd", function () {

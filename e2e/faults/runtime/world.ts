@@ -9,17 +9,17 @@ import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
-import { AgentProcess } from "../kit/agent/agent.ts";
-import { Containerd } from "../kit/containerd/containerd.ts";
-import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
-import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
-import { FakeKubelet, type ClaimReference } from "../kit/fakecluster/kubelet.ts";
-import { until, type Daemon } from "../kit/node/processes.ts";
-import { Seam } from "../kit/seam/seam.ts";
-import type { Facts, Span } from "./judge.ts";
-import { now, Observer } from "./observer.ts";
-import type { Bundles } from "./programs.ts";
-import { awayBy } from "./sessions.ts";
+import { AgentProcess } from "../../kit/agent/agent.ts";
+import { Containerd } from "../../kit/containerd/containerd.ts";
+import { allocatedClaim, DriverProcess } from "../../kit/driver.ts";
+import { FakeApiServer } from "../../kit/fakecluster/apiserver.ts";
+import { FakeKubelet, type ClaimReference } from "../../kit/fakecluster/kubelet.ts";
+import { until, type Daemon } from "../../kit/node/processes.ts";
+import { Seam } from "../../kit/seam/seam.ts";
+import type { Facts, Span } from "../judge.ts";
+import { now, Observer } from "../observer.ts";
+import type { Bundles } from "../programs.ts";
+import { awayBy } from "../sessions.ts";
 
 export type Program = "driver" | "agent";
 

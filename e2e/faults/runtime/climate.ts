@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ContainerHandle, ContainerOptions, PodHandle } from "../kit/containerd/pods.ts";
-import { until } from "../kit/node/processes.ts";
-import type { Random } from "./random.ts";
-import type { Blow, Climate } from "./weather.ts";
+import type { ContainerHandle, ContainerOptions, PodHandle } from "../../kit/containerd/pods.ts";
+import { until } from "../../kit/node/processes.ts";
+import type { Random } from "../random.ts";
+import type { Blow, Climate } from "../weather.ts";
 import type { FaultWorld, Program } from "./world.ts";
 
 const BOTH: readonly Program[] = ["driver", "agent"];
