@@ -44,9 +44,14 @@ const TOO_OLD = `{const[a,b]=process.versions.node.split(".").map(Number);if(a<$
  * One minified file for Node 24, from sources. The products are CommonJS: an ES module that imports `node:http` makes Node look at each of its exports, and so load the
  * whole of undici, 6 MB a process.
  *
+ * @param libraries where else to look for them.
  * @param out `.cjs`, or `.mjs` or no suffix for programs that need an ES module. @returns its size in bytes, and what went into it.
  */
-export async function bundle(entry: string, out: string): Promise<{ size: number; metafile: Metafile }> {
+export async function bundle(
+  entry: string,
+  out: string,
+  libraries: readonly string[] = [],
+): Promise<{ size: number; metafile: Metafile }> {
   const isPlugin = entry === PLUGIN.entry;
   const isModule = isPlugin || out.endsWith(".mjs");
   const { metafile } = await build({
@@ -61,6 +66,7 @@ export async function bundle(entry: string, out: string): Promise<{ size: number
     absWorkingDir: ROOT,
     banner: { js: (isModule ? ESM_BANNER : CJS_BANNER) + (isPlugin ? TOO_OLD : "") },
     define: isModule ? {} : { "import.meta.url": "__url" },
+    nodePaths: [...libraries],
     plugins: [KUBECONFIG_ALONE],
     inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",

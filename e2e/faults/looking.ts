@@ -16,6 +16,8 @@ interface Group {
   readonly container: string;
   last: number;
   text: string;
+  /** Once it was one: while it ends, its pause program goes before its children. */
+  isSandbox: boolean;
   /** Processes that run the container's own program; others may still turn into it. */
   readonly known: Map<number, string>;
 }
@@ -62,13 +64,14 @@ function look(dir: string, group: Group): void {
     const list = allowedOf(pid);
     if (list !== "") allowed.add(list);
   }
+  group.isSandbox ||= commands.has("/bin/sh /pause");
   const t = now();
   const cpus = effective(dir) ?? "";
   record(group, t, {
     cpus,
     allowed: cpus === "" ? [] : [...allowed].sort(),
     commands: [...commands],
-    isSandbox: commands.has("/bin/sh /pause"),
+    isSandbox: group.isSandbox,
   });
   if (cpus === "") {
     groups.delete(dir);
@@ -111,7 +114,7 @@ function walk(dir: string): void {
     return;
   }
   if (groups.has(dir)) return;
-  const group: Group = { podUid, container: basename(dir), last: now(), text: "", known: new Map() };
+  const group: Group = { podUid, container: basename(dir), last: now(), text: "", isSandbox: false, known: new Map() };
   groups.set(dir, group);
   look(dir, group);
 }

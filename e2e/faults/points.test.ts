@@ -12,7 +12,7 @@ const FULL = process.env["DRACPU_FULL"] !== undefined;
 const LIVES = 8;
 
 describe("kill -9 at every instant, on real containerd", function () {
-  this.timeout(FULL ? 3_600_000 : 300_000);
+  this.timeout(FULL ? 7_200_000 : 600_000);
   let world: FaultWorld;
   let life: Life;
   const seed = seedOf();

@@ -273,7 +273,7 @@ describe("the driver's process", function () {
     expect(await ends({ "--kubelet-root-dir": `/${"x".repeat(90)}` })).to.include("107");
     expect(await ends({ "--reserved-cpus": "3-1" })).to.include("3-1");
     const warned = driver.start({ "--reserved-cpus": "0-99" });
-    await until("it names the CPUs", () => driver.log().includes("reserved CPUs 8-99 do not exist"), 10_000);
+    await until("it names the CPUs", () => driver.log().includes("reserved CPUs 8-99 do not exist"), 30_000);
     await warned.stop();
     expect(await ends({ "--sysfs-overlay": join(dir, "none.json") })).to.include("none.json");
     expect(await ends({ "--sysfs-overlay": "", "--sysfs-root": unreadable })).to.include("cpu/online");

@@ -1,26 +1,16 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { Enforcer } from "@dracpu/nri-agent/enforce/enforcer.ts";
 import type { AgentMemory, Levers } from "@dracpu/nri-agent/enforce/ports.ts";
-import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import {
-  ApplyRequestSchema,
-  AwaitRequestSchema,
-  ReplaceRequestSchema,
-  type ClaimProgress,
-} from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
-import {
-  AllocationState,
-  type AllocationSchema,
-  type State,
-} from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { ContainerUpdate } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
 import { AgentHand } from "./agenthand.ts";
 import { enforcerOn } from "./enforcer.ts";
 import { ManualClock } from "./manualclock.ts";
+import { cdiOf, PlayedDriver, type PlayedClaim } from "./playeddriver.ts";
 import { PartitionModel } from "./partitionmodel.ts";
 import { PlayedRuntime, type PlayedContainer, type PlayedPod } from "./playedruntime.ts";
 
@@ -29,22 +19,11 @@ export class AgentDied extends Error {
   override readonly name = "AgentDied";
 }
 
-export interface PlayedClaim {
-  readonly uid: string;
-  /** CPUs by request. */
-  readonly shares: Readonly<Record<string, string>>;
-  /** uids of pods. */
-  readonly pods: readonly string[];
-  readonly isolated: boolean;
-  readonly idle: string;
-  state: "prepared" | "draining";
-}
-
 /**
  * A node with one agent, all in this process and on a clock that a test moves: the kernel's cpusets (`partitionmodel.ts`), a runtime
  * (`playedruntime.ts`), a driver's words, and the enforcer itself, which is real.
  */
-export class PlayedNode {
+export class PlayedNode extends PlayedDriver {
   readonly kernel: PartitionModel;
   readonly runtime: PlayedRuntime;
   clock = new ManualClock();
@@ -54,7 +33,6 @@ export class PlayedNode {
   readonly online: CpuSet;
   readonly reserved: string;
   levers: Levers;
-  readonly claims = new Map<string, PlayedClaim>();
   readonly canUpdate: boolean;
   /** What the runtime does with an UpdateContainers; by default it takes it at once. */
   answer: (updates: readonly ContainerUpdate[]) => Promise<void>;
@@ -64,9 +42,6 @@ export class PlayedNode {
   hand: AgentHand;
   saved: AgentMemory | undefined;
   #machineOnline: CpuSet | undefined;
-  #epoch = 0n;
-  #revision = 0n;
-  #named = 0;
 
   constructor({
     lever = "kernel" as "kernel" | "file" | "runtime",
@@ -74,6 +49,7 @@ export class PlayedNode {
     reserved = "",
     canUpdate = false,
   } = {}) {
+    super();
     this.online = CpuSet.parse(online);
     this.reserved = reserved;
     this.kernel = new PartitionModel(this.online);
@@ -98,7 +74,7 @@ export class PlayedNode {
   }
 
   async connect(): Promise<void> {
-    await this.#settled(this.runtime.connect(this.enforcer.hooks));
+    await this.settled(this.runtime.connect(this.enforcer.hooks));
     await this.clock.settle();
   }
 
@@ -129,93 +105,23 @@ export class PlayedNode {
   /** A new agent on what the dead one left. */
   async start({ replace = true, file = true, lever = this.levers.force } = {}): Promise<void> {
     this.levers = leversOf(lever);
-    this.ring = new Ring<Event>(256);
-    this.hand = new AgentHand(this.kernel);
-    this.enforcer = this.#enforcer();
+    this.enforcer = this.newLife();
     if (file && this.saved !== undefined) this.enforcer.restore(this.saved);
     this.enforcer.start();
     await this.connect();
     if (replace) await this.replace();
   }
 
+  /** An agent that knows nothing yet and does nothing yet. */
+  newLife(): Enforcer {
+    this.ring = new Ring<Event>(256);
+    this.hand = new AgentHand(this.kernel);
+    return this.#enforcer();
+  }
+
   setOnline(cpus: string): void {
     this.kernel.setOnline(CpuSet.parse(cpus));
     this.#machineOnline = CpuSet.parse(cpus);
-  }
-
-  /** The driver gives the whole truth, as a new one does. */
-  async replace(): Promise<void> {
-    this.#epoch += 1n;
-    this.#revision = 1n;
-    const request = create(ReplaceRequestSchema, {
-      epoch: this.#epoch,
-      revision: this.#revision,
-      machine: {
-        online: this.online.toString(),
-        present: this.online.toString(),
-        reserved: this.reserved,
-        bootId: "boot",
-      },
-      allocations: [...this.claims.values()].map(allocation),
-    });
-    await this.#settled(this.enforcer.replace(request));
-  }
-
-  /** A claim of these pods is prepared, and told to the agent. */
-  async claim(
-    shares: Readonly<Record<string, string>>,
-    pods: readonly string[],
-    { isolated = false, idle = "" } = {},
-  ): Promise<PlayedClaim> {
-    this.#named += 1;
-    const uid = `${String(this.#named).padStart(8, "0")}-0000-4000-8000-000000000000`;
-    const claim: PlayedClaim = { uid, shares, pods, isolated, idle, state: "prepared" };
-    this.claims.set(uid, claim);
-    try {
-      await this.apply({ upserts: [claim] });
-    } catch (cause) {
-      this.claims.delete(uid);
-      throw cause;
-    }
-    return claim;
-  }
-
-  async apply({
-    upserts = [],
-    removals = [],
-  }: {
-    upserts?: readonly PlayedClaim[];
-    removals?: readonly string[];
-  }): Promise<void> {
-    const request = create(ApplyRequestSchema, {
-      epoch: this.#epoch,
-      baseRevision: this.#revision,
-      revision: this.#revision + 1n,
-      upserts: upserts.map(allocation),
-      removals: [...removals],
-    });
-    await this.#settled(this.enforcer.apply(request));
-    this.#revision += 1n;
-  }
-
-  /** Unprepares a claim: its CPUs drain. */
-  async release(claim: PlayedClaim): Promise<void> {
-    claim.state = "draining";
-    await this.apply({ upserts: [claim] });
-  }
-
-  /** The driver forgets a claim; where it was drained, its CPUs may be another's. */
-  async forget(claim: PlayedClaim): Promise<void> {
-    this.claims.delete(claim.uid);
-    await this.apply({ removals: [claim.uid] });
-  }
-
-  async progress(claim: PlayedClaim): Promise<ClaimProgress> {
-    const request = create(AwaitRequestSchema, { epoch: this.#epoch, revision: this.#revision, claims: [claim.uid] });
-    const { claims } = await this.enforcer.await(request, new AbortController().signal);
-    const [found] = claims;
-    if (found === undefined) throw new Error("no progress");
-    return found;
   }
 
   state(): State {
@@ -257,7 +163,7 @@ export class PlayedNode {
     await this.clock.pass(600);
   }
 
-  async #settled<T>(work: Promise<T>): Promise<T> {
+  protected override async settled<T>(work: Promise<T>): Promise<T> {
     work.catch(() => {});
     await this.clock.settle();
     if (this.isDead) throw new AgentDied("the agent died over it");
@@ -294,25 +200,5 @@ function leversOf(lever: Levers["force"]): Levers {
     force: lever,
     masks: lever === "runtime" ? "runtime" : "file",
     why: lever === "kernel" ? "" : "a test",
-  };
-}
-
-export function cdiOf(claim: PlayedClaim, request?: string): string[] {
-  const requests = request === undefined ? Object.keys(claim.shares) : [request];
-  return requests.map((name) => `${names.CDI_KIND}=${names.cdiDeviceName(claim.uid, name)}`);
-}
-
-export function cpusOf(claim: PlayedClaim): CpuSet {
-  return CpuSet.union(Object.values(claim.shares).map((text) => CpuSet.parse(text)));
-}
-
-function allocation(claim: PlayedClaim): MessageInitShape<typeof AllocationSchema> {
-  return {
-    claim: { uid: claim.uid, namespace: "default", name: `claim-${claim.uid.slice(4, 8)}` },
-    state: claim.state === "prepared" ? AllocationState.PREPARED : AllocationState.DRAINING,
-    consumers: claim.pods.map((uid) => ({ resource: "pods", uid, name: uid })),
-    shares: Object.entries(claim.shares).map(([request, cpus]) => ({ request, pool: "n", device: "d", cpus })),
-    idle: claim.idle,
-    isolated: claim.isolated,
   };
 }

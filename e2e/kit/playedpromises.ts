@@ -1,5 +1,6 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { cpusOf, type PlayedClaim, type PlayedNode } from "./playednode.ts";
+import { cpusOf, type PlayedClaim } from "./playeddriver.ts";
+import type { PlayedNode } from "./playednode.ts";
 import type { PlayedContainer } from "./playedruntime.ts";
 
 /**

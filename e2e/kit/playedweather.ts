@@ -1,82 +1,14 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
-import fc from "fast-check";
-import { cpusOf, type PlayedClaim, type PlayedNode } from "./playednode.ts";
+import { cpusOf, type PlayedClaim } from "./playeddriver.ts";
+import type { PlayedNode } from "./playednode.ts";
+import type { Step } from "./playedsteps.ts";
 import { broken, leftovers } from "./playedpromises.ts";
 import type { PlayedContainer } from "./playedruntime.ts";
-
-/** What may happen to a node. Numbers choose among what is there, modulo how much there is. */
-export type Step =
-  | {
-      readonly do: "claim";
-      readonly cpus: number;
-      readonly pod: number;
-      readonly kind: "plain" | "split" | "isolated" | "idle";
-    }
-  | { readonly do: "run"; readonly pod: number; readonly claim: number; readonly whole: boolean }
-  | { readonly do: "create"; readonly pod: number; readonly claim: number }
-  | { readonly do: "start" | "stop" | "end" | "update"; readonly which: number }
-  | { readonly do: "removePod" | "release" | "forget"; readonly which: number }
-  | { readonly do: "kill"; readonly atWrite: number; readonly file: boolean; readonly away: number }
-  | { readonly do: "meddle"; readonly which: number; readonly how: "mask" | "member" | "list" }
-  | { readonly do: "reconnect" | "replace" }
-  | { readonly do: "pass"; readonly ms: number };
 
 const PODS = ["p0", "p1", "p2"];
 /** CPUs that claims ask for; CPU 0 and 15 belong to nobody. */
 const BLOCKS = ["1-2", "3", "4-5", "6-9", "10-11", "12", "13-14"].map((text) => CpuSet.parse(text));
-
-const small = fc.nat({ max: 7 });
-export const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        do: fc.constant("claim" as const),
-        cpus: small,
-        pod: small,
-        kind: fc.constantFrom("plain", "plain", "split", "split", "isolated", "idle"),
-      }),
-    },
-    {
-      weight: 8,
-      arbitrary: fc.record({ do: fc.constant("run" as const), pod: small, claim: small, whole: fc.boolean() }),
-    },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant("create" as const), pod: small, claim: small }) },
-    { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("start" as const, "end" as const), which: small }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "update" as const), which: small }) },
-    {
-      weight: 2,
-      arbitrary: fc.record({
-        do: fc.constantFrom("removePod" as const, "release" as const, "forget" as const),
-        which: small,
-      }),
-    },
-    {
-      weight: 1,
-      arbitrary: fc.record({
-        do: fc.constant("kill" as const),
-        atWrite: fc.nat({ max: 20 }),
-        file: fc.boolean(),
-        away: fc.nat({ max: 3 }),
-      }),
-    },
-    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("reconnect" as const, "replace" as const) }) },
-    {
-      weight: 1,
-      arbitrary: fc.record({
-        do: fc.constant("meddle" as const),
-        which: small,
-        how: fc.constantFrom("mask", "member", "list"),
-      }),
-    },
-    {
-      weight: 2,
-      arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(10, 300, 2500, 12_000) }),
-    },
-  ) as fc.Arbitrary<Step>,
-  { minLength: 3, maxLength: 40 },
-);
 
 const NEEDS_AGENT = new Set<Step["do"]>(["claim", "release", "forget", "reconnect", "replace"]);
 

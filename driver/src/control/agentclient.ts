@@ -1,4 +1,5 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { ERROR_CLAIMS, ERROR_CODE } from "@dracpu/shared-proto/contract/names.ts";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { Control } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import type { WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -68,14 +69,15 @@ export class AgentClient implements AgentPort {
     if (cause instanceof AgentFault) return cause;
     const error = ConnectError.from(cause);
     const [code, why] = this.#meaning(error, signal);
-    return new AgentFault(code, why, { cause });
+    const claims = (error.metadata.get(ERROR_CLAIMS) ?? "").split(",").filter((uid) => uid !== "");
+    return new AgentFault(code, why, { cause, claims });
   }
 
   #meaning(error: ConnectError, signal: AbortSignal): [AgentFaultCode, string] {
     if (signal.aborted) return ["timeout", "the NRI agent did not answer in time"];
     switch (error.code) {
       case Code.FailedPrecondition:
-        return [error.metadata.get("dracpu-code") === "protocol" ? "protocol" : "stale", error.rawMessage];
+        return [error.metadata.get(ERROR_CODE) === "protocol" ? "protocol" : "stale", error.rawMessage];
       case Code.InvalidArgument:
         return ["refused", `the NRI agent refuses: ${error.rawMessage}`];
       case Code.DeadlineExceeded:

@@ -57,10 +57,14 @@ function leavePartitions({ node, partitions, mover }: EnforcerParts): void {
   for (const record of node.containers.values()) Object.assign(record, { partition: "none", partitionText: "" });
 }
 
-/** What the kernel has invalidated is told, and repaired or replaced by masks. */
-export function checkPartitions(parts: EnforcerParts): void {
+/**
+ * What the kernel has invalidated is told, and repaired or replaced by masks.
+ * @param podUid of this pod alone; `undefined`: all.
+ */
+export function checkPartitions(parts: EnforcerParts, podUid?: string): void {
   const { node, partitions, claimStart, say } = parts;
   for (const container of [...node.containers.values()]) {
+    if (podUid !== undefined && container.ref.podUid !== podUid) continue;
     if (container.partition === "none" || container.cgroup === undefined || !isWatched(container)) continue;
     const path = container.partition === "own" ? container.cgroup : podOf(container.cgroup);
     const problem = partitions.problemOf(path);

@@ -16,6 +16,7 @@ import { nextPhase, type ContainerRecord, type Grant } from "../masks/container.
 import { admit, type Admission } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
 import { isolationClash } from "./podmates.ts";
+import { checkPartitions } from "./holding.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
 import { pinReply, sharedReply } from "./replies.ts";
@@ -157,6 +158,8 @@ export class HookHandler implements RuntimeHooks {
           `dra.cpu: cannot start ${who}: it would run on CPUs that belong to claims (${record.problem || "its mask became stale"}); the kubelet tries again`,
         );
       }
+      // The runtime gave its cgroup the mask of its creation, which may be older than a partition beside it.
+      checkPartitions(this.#p, record.ref.podUid);
     }
     this.#p.changed();
   }

@@ -27,7 +27,10 @@ export class NodeKnowledge {
   #lastPool: Pool | undefined;
   readonly held: Held = { epoch: 0n, revision: 0n, digest: "", highestEpoch: 0n };
   readonly allocations = new Map<string, AllocationRecord>();
-  /** Claims that a driver stopped naming while containers of them may live: draining on our own account. */
+  /**
+   * Claims that a driver stopped naming, or names with other CPUs, while containers of them may live: draining on our own account, or
+   * kept as they are.
+   */
   readonly orphans = new Map<string, AllocationRecord>();
   readonly containers = new Map<string, ContainerRecord>();
   /** Claims that the kernel lever cannot hold until no container of them lives; they are held by masks. */
@@ -76,14 +79,22 @@ export class NodeKnowledge {
     return this.machine === undefined ? container.effective : reach(container, this.machine.online);
   }
 
-  /** By uid: what the driver names, else what drains on our own account. */
+  /** By uid: what is kept on our own account, else what the driver names. */
   claim(uid: string): AllocationRecord | undefined {
-    return this.allocations.get(uid) ?? this.orphans.get(uid);
+    return this.orphans.get(uid) ?? this.allocations.get(uid);
   }
 
   *claims(): Generator<AllocationRecord> {
-    yield* this.allocations.values();
-    for (const [uid, orphan] of this.orphans) if (!this.allocations.has(uid)) yield orphan;
+    for (const [uid, allocation] of this.allocations) if (!this.orphans.has(uid)) yield allocation;
+    yield* this.orphans.values();
+  }
+
+  /** Claims that the driver names with other CPUs than their living containers have. */
+  kept(): AllocationRecord[] {
+    if (!this.synchronized) return [];
+    return [...this.orphans.values()].filter(
+      ({ claim: { uid } }) => this.allocations.has(uid) && this.containersOf(uid).length > 0,
+    );
   }
 
   /** Containers of a claim that live as far as anybody knows: created, running, or with a cgroup not yet seen empty. */

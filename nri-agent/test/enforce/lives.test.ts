@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { PlayedNode, type PlayedClaim } from "../../../e2e/kit/playednode.ts";
+import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
+import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
 import type { PlayedContainer } from "../../../e2e/kit/playedruntime.ts";
 

@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { PlayedNode, type PlayedClaim } from "../../../e2e/kit/playednode.ts";
+import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
+import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
 import type { PlayedContainer } from "../../../e2e/kit/playedruntime.ts";
 
@@ -99,6 +100,17 @@ describe("a claim that several containers of a pod use", () => {
     expect(on(node, plain), "nobody told the runtime").to.equal("4-5");
     await node.start();
     expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
+  });
+
+  it("keeps its partition beside a container that was created before anybody knew of the claim", async () => {
+    const other = node.create("q", "early");
+    const late = await node.claim({ cpus: "8-9" }, ["q"]);
+    const x = await node.run("q", "x", late);
+    await node.begin(other);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(other.first?.toString()).to.equal("0-7,10-15");
+    node.runtime.removePod(x.pod);
+    expect(node.kernel.lost().toString(), "what is removed while it is invalid is lost for good").to.equal("");
   });
 
   it("gives the pod's CPUs back while the pod lives, without touching other pods that are partitions", async () => {

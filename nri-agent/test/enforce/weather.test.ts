@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
-import { steps, Weather } from "../../../e2e/kit/playedweather.ts";
+import { steps } from "../../../e2e/kit/playedsteps.ts";
+import { Weather } from "../../../e2e/kit/playedweather.ts";
 
 /** RUNS=5000 SEED=7 for a longer look. */
 const RUNS = Number(process.env["RUNS"] ?? 60);
