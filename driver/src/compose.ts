@@ -11,6 +11,7 @@ import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { known } from "./compose/known.ts";
 import { machineOf } from "./compose/machine.ts";
+import { readingsOf } from "./compose/readings.ts";
 import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
@@ -63,7 +64,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (unlock === undefined) return;
   program.onStop(unlock);
 
-  const { machine, plan, record: machineRecord, offer } = machineOf(settings);
+  const parts = machineOf(settings);
+  const { machine, plan, record: machineRecord, offer } = parts;
   for (const problem of plan.problems) log.warn(problem, { code: CODES.machineUnclear.id });
   const { bootId } = machineRecord;
 
@@ -105,15 +107,19 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   await rebuilding.readFiles();
 
   const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
-  const metrics = new DriverMetrics(VERSION, {
-    allocated: () => ledger.held().size,
-    available: () => machine.online.minus(settings.reservedCPUs).minus(ledger.held()).size,
-    reserved: () => settings.reservedCPUs.size,
-    claims: () => ledger.entries().filter((entry) => entry.phase !== "draining").length,
-    ready: () => problems().length === 0,
-  });
+  const metrics = new DriverMetrics(
+    VERSION,
+    readingsOf({
+      ledger,
+      settings,
+      parts: () => parts,
+      findings: () => problems(),
+      agentConnected: () => link.state().connected,
+      published: () => publisher.state().published,
+    }),
+  );
   const link: AgentLink = new AgentLink({
-    agent: new AgentClient(settings.agentSocket),
+    agent: new AgentClient(settings.agentSocket, (...call) => metrics.called(...call)),
     ledger,
     machine: () => machineRecord,
     instance: randomUUID(),

@@ -50,6 +50,7 @@ export function enforcerOn(played: Played): Enforcer {
       error: (message, fields) => played.warn?.(message, fields),
       count: (name) => played.count(name),
       refused: (reason) => played.count(reason),
+      moved: () => {},
     },
     events,
     calls: played.calls,

@@ -65,12 +65,13 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     why: levers.why,
   });
 
-  const metrics = new AgentMetrics(
-    VERSION,
-    () => runtime.report(),
-    () => poolSize("shared"),
-    () => poolSize("held"),
-  );
+  const metrics = new AgentMetrics(VERSION, {
+    session: () => runtime.report(),
+    sharedCpus: () => poolSize("shared"),
+    heldCpus: () => poolSize("held"),
+    mismatched: () => enforcer.mismatched(),
+    findings: () => enforcer.problems(),
+  });
   const ring = new Ring<Event>(EVENTS_KEPT);
   const events: EventRing = {
     get lastSeq() {
@@ -104,6 +105,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       error: (message, fields) => log.error(message, fields),
       count: (name) => metrics.count(name),
       refused: (reason) => metrics.refused(reason),
+      moved: (ms) => metrics.moved(ms / 1000),
     },
     events,
     calls: { updateContainers: (updates) => runtime.updateContainers(updates) },

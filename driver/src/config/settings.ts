@@ -208,6 +208,13 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     check: loopback,
   },
   {
+    key: "claimMetrics",
+    flag: "claim-metrics",
+    type: "boolean",
+    default: false,
+    describe: "A metric series for each claim, at most 200",
+  },
+  {
     key: "sysfsRoot",
     flag: "sysfs-root",
     type: "string",
@@ -255,6 +262,7 @@ export interface DriverSettings {
   readonly stateDir: string;
   readonly bindAddress: string;
   readonly pageAddress: string;
+  readonly claimMetrics: boolean;
   readonly sysfsRoot: string;
   readonly sysfsOverlay: string;
   readonly logLevel: LogLevel;

@@ -8,21 +8,29 @@ import { AgentFault, type AgentFaultCode, type AgentPort } from "../prepare/port
 /** The agent sends a heartbeat every 5 s; HTTP/1.1 does not notice a peer that hangs. */
 const SILENCE_MS = 15_000;
 
+export type CallObserver = (method: string, result: "success" | "error", seconds: number) => void;
+
 /** The agent's Control service on its Unix socket. */
 export class AgentClient implements AgentPort {
   readonly #client: Client<typeof Control>;
   readonly #path: string;
+  readonly #onCall: CallObserver;
 
-  constructor(socketPath: string) {
+  /** @param onCall told of each call, with its time in seconds. */
+  constructor(socketPath: string, onCall: CallObserver = () => {}) {
     this.#path = socketPath;
+    this.#onCall = onCall;
     this.#client = createClient(Control, unixTransport(socketPath));
   }
 
-  hello: AgentPort["hello"] = (request, signal) => this.#call(() => this.#client.hello(request, { signal }), signal);
+  hello: AgentPort["hello"] = (request, signal) =>
+    this.#call("hello", () => this.#client.hello(request, { signal }), signal);
   replace: AgentPort["replace"] = (request, signal) =>
-    this.#call(() => this.#client.replace(request, { signal }), signal);
-  apply: AgentPort["apply"] = (request, signal) => this.#call(() => this.#client.apply(request, { signal }), signal);
-  await: AgentPort["await"] = (request, signal) => this.#call(() => this.#client.await(request, { signal }), signal);
+    this.#call("replace", () => this.#client.replace(request, { signal }), signal);
+  apply: AgentPort["apply"] = (request, signal) =>
+    this.#call("apply", () => this.#client.apply(request, { signal }), signal);
+  await: AgentPort["await"] = (request, signal) =>
+    this.#call("await", () => this.#client.await(request, { signal }), signal);
 
   async *watchEvents(afterSeq: bigint, signal: AbortSignal): AsyncIterable<WatchEventsResponse> {
     const watchdog = new AbortController();
@@ -43,10 +51,16 @@ export class AgentClient implements AgentPort {
     }
   }
 
-  async #call<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #call<T>(method: string, run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const began = performance.now();
+    const done = (result: "success" | "error"): void =>
+      this.#onCall(method, result, (performance.now() - began) / 1000);
     try {
-      return await run();
+      const answer = await run();
+      done("success");
+      return answer;
     } catch (cause) {
+      done("error");
       throw this.#fault(cause, signal);
     }
   }

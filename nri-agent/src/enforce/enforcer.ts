@@ -52,6 +52,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   readonly #ledger: Ledger;
   readonly #waiters: Waiters;
   readonly #verifier: Verifier;
+  /** The shared pool changed, and not everybody is where it should be. */
+  #movingSince: number | undefined;
   #lastPool: Pool | undefined;
   #isTelling = false;
 
@@ -170,6 +172,11 @@ export class Enforcer implements ControlHandler, InspectHandler {
     );
   }
 
+  /** Containers that the kernel may run on CPUs which they should not have. */
+  mismatched(): number {
+    return [...this.#node.containers.values()].filter((one) => this.#node.isTooWide(one)).length;
+  }
+
   /** Empty where all is well. */
   problems(): Finding[] {
     return problemsOf(this.#node, this.#options.session());
@@ -191,6 +198,11 @@ export class Enforcer implements ControlHandler, InspectHandler {
     if (pool !== undefined && (this.#lastPool === undefined || !pool.shared.equals(this.#lastPool.shared))) {
       this.#lastPool = pool;
       this.#parts.say.pool(pool);
+      this.#movingSince ??= this.#options.clock.now();
+    }
+    if (this.#movingSince !== undefined && this.mismatched() === 0) {
+      this.#options.observer.moved(this.#options.clock.now() - this.#movingSince);
+      this.#movingSince = undefined;
     }
     this.#waiters.wake();
   }
