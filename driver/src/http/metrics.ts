@@ -1,5 +1,5 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
 import type { Stock } from "../picture/stock.ts";
 
 const CPU_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
@@ -38,6 +38,7 @@ export class DriverMetrics {
   constructor(version: string, read: DriverReadings) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
+    const labelled = (of: GaugeConfiguration<string>): Gauge => new Gauge(of);
     const gauge = (name: string, help: string, value: () => number): Gauge =>
       new Gauge({
         name,
@@ -84,7 +85,7 @@ export class DriverMetrics {
       buckets: CPU_BUCKETS,
       registers,
     });
-    new Gauge({
+    labelled({
       name: "dra_cpu_numa_node_cpus",
       help: "CPUs by NUMA node and use: free for claims, held by claims, withheld (reserved, or kept for the shared pool)",
       labelNames: ["numa_node", "use"],
@@ -95,7 +96,7 @@ export class DriverMetrics {
           for (const use of ["free", "held", "withheld"] as const) this.set({ numa_node: id, use }, uses[use]);
       },
     });
-    new Gauge({
+    labelled({
       name: "dra_cpu_l3_free_cpus",
       help: "CPUs of each L3 cache that claims may take",
       labelNames: ["l3"],
@@ -108,7 +109,7 @@ export class DriverMetrics {
     gauge("dra_cpu_largest_free_cpus", "Most CPUs that are free in one NUMA node", () =>
       Math.max(0, ...read.stock().numaNodes.map((one) => one.free)),
     );
-    new Gauge({
+    labelled({
       name: "dra_cpu_findings",
       help: "What is wrong now, by code (docs/codes.md)",
       labelNames: ["code", "severity"],
@@ -118,7 +119,7 @@ export class DriverMetrics {
         for (const { code } of read.findings()) this.inc({ code: code.id, severity: code.severity });
       },
     });
-    new Gauge({
+    labelled({
       name: "dra_cpu_claim_cpus",
       help: "CPUs of each claim, with claimMetrics alone",
       labelNames: ["namespace", "claim"],
@@ -148,7 +149,7 @@ export class DriverMetrics {
     gauge("dra_cpu_driver_ready", "1 while nothing keeps this driver from preparing claims", () =>
       Number(read.ready()),
     );
-    new Gauge({
+    labelled({
       name: "dra_cpu_driver_build_info",
       help: "1, with the version",
       labelNames: ["version"],

@@ -1,5 +1,5 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
 import type { CounterName } from "../enforce/ports.ts";
 import type { SessionReport, Tally } from "../enforce/view.ts";
 
@@ -50,6 +50,7 @@ export class AgentMetrics {
       buckets: HOOK_BUCKETS,
       registers,
     });
+    const labelled = (of: GaugeConfiguration<string>): Gauge => new Gauge(of);
     const gauge = (name: string, help: string, value: () => number): Gauge =>
       new Gauge({
         name,
@@ -75,7 +76,7 @@ export class AgentMetrics {
       "Containers that the kernel may run on CPUs which they should not have",
       read.mismatched,
     );
-    new Gauge({
+    labelled({
       name: "dra_cpu_agent_findings",
       help: "What is wrong now, by code (docs/codes.md)",
       labelNames: ["code", "severity"],
@@ -91,7 +92,7 @@ export class AgentMetrics {
       buckets: MOVE_BUCKETS,
       registers,
     });
-    new Gauge({
+    labelled({
       name: "dra_cpu_agent_build_info",
       help: "1, with the version",
       labelNames: ["version"],
