@@ -167,7 +167,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(() => enforcer.problems()),
+        "/readyz": probe(() => enforcer.hindrances()),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,

@@ -18,7 +18,7 @@ import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
 import { RuntimeUpdates } from "./updates.ts";
 import { Verifier } from "./verifier.ts";
-import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
+import { hindrancesOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
   readonly cgroup: CgroupPort;
@@ -170,8 +170,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   }
 
   /** Sentences; empty where all is well. */
-  problems(): string[] {
-    return problemsOf(this.#node, this.#options.session());
+  hindrances(): string[] {
+    return hindrancesOf(this.#node, this.#options.session());
   }
 
   /** Whoever waits looks again, once a turn however much has changed in it: a hook does not wait for them. */

@@ -144,7 +144,18 @@ export function stateOf(
   });
 }
 
+/** All that people should know of. */
 export function problemsOf(node: NodeKnowledge, session: SessionReport): string[] {
+  const problems = hindrancesOf(node, session);
+  const source = node.pool()?.source;
+  if (source === "reserved")
+    problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
+  if (source === "online") problems.push("Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
+  return problems;
+}
+
+/** What keeps the agent from its work: it is not ready. */
+export function hindrancesOf(node: NodeKnowledge, session: SessionReport): string[] {
   const problems: string[] = [];
   if (session.state !== "synchronized")
     problems.push(`No synchronized NRI session with the container runtime: ${session.why}`);
@@ -152,10 +163,6 @@ export function problemsOf(node: NodeKnowledge, session: SessionReport): string[
     problems.push("No driver has told yet which claims there are; claim containers are refused until it does");
   if (node.truth === "restored")
     problems.push("Claims are known from the agent's own file only; the driver has not confirmed them yet");
-  const source = node.pool()?.source;
-  if (source === "reserved")
-    problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
-  if (source === "online") problems.push("Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
   return problems;
 }
 
