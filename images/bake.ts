@@ -17,7 +17,7 @@ interface Bakeable {
  */
 export async function bakeCompileCaches(programs: { driver: Bakeable; agent: Bakeable }): Promise<void> {
   const { driver, agent } = programs;
-  const world = new FakeWorld({ driver: driver.file, agent: agent.file });
+  const world = new FakeWorld({ driver: [process.execPath, driver.file], agent: [process.execPath, agent.file] });
   await world.listen();
   const start = (program: { start(): unknown }, { cache }: Bakeable): void => {
     const kept = { ...process.env };

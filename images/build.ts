@@ -1,7 +1,7 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "../shared-proto/src/contract/version.ts";
-import { bundle, PROGRAMS, type ProgramName } from "./bundle.ts";
+import { bundle, PLUGIN, PROGRAMS, type ProgramName } from "./bundle.ts";
 import { commandOf, makeContents, unpack } from "./contents.ts";
 import { ENVIRONMENT } from "./environment.ts";
 import { layer, writeImages, type Image } from "./oci.ts";
@@ -76,8 +76,9 @@ async function main(argv: readonly string[]): Promise<void> {
     return at < 0 ? undefined : argv[at + 1];
   };
   if (argv.includes("--bundles")) {
-    for (const { entry, file } of Object.values(PROGRAMS)) {
+    for (const { entry, file } of [...Object.values(PROGRAMS), PLUGIN]) {
       const { size } = await bundle(entry, join(ROOT, "dist", file));
+      chmodSync(join(ROOT, "dist", file), 0o755);
       console.log(`dist/${file}: ${(size / 1024).toFixed(0)} KiB`);
     }
     return;

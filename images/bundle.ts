@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, type Plugin } from "esbuild";
 
 const ROOT = join(import.meta.dirname, "..");
 /** For CommonJS libraries inside of an ES module: grpc-js, protobufjs and pino. */
@@ -9,6 +9,22 @@ const ESM_BANNER =
 /** For yargs, an ES module inside of CommonJS. */
 const CJS_BANNER = 'const __url=require("node:url").pathToFileURL(__filename).href;';
 
+/** Of client-node only the reading of kubeconfigs and credentials is used; its thousands of models have no side effects, which its package does not say. */
+const KUBECONFIG_ALONE: Plugin = {
+  name: "kubeconfig-alone",
+  setup: ({ onResolve, resolve }) => {
+    onResolve(
+      { filter: /^(@kubernetes\/client-node$|\.)/ },
+      async ({ path, pluginData, importer, kind, resolveDir }) => {
+        const isOf = path.startsWith("@") || importer.includes("/@kubernetes/client-node/");
+        if (pluginData === KUBECONFIG_ALONE || !isOf) return undefined;
+        const found = await resolve(path, { importer, kind, resolveDir, pluginData: KUBECONFIG_ALONE });
+        return { path: found.path, errors: found.errors, sideEffects: false };
+      },
+    );
+  },
+};
+
 /** Both programs: their entry below the root, and the name of their bundle. */
 export const PROGRAMS = {
   driver: { entry: join(ROOT, "driver", "src", "main.ts"), file: "dracpu.cjs" },
@@ -16,26 +32,42 @@ export const PROGRAMS = {
 } as const;
 export type ProgramName = keyof typeof PROGRAMS;
 
+/** kubectl's plugin: a file without a suffix, so that kubectl finds it; an ES module, which Node tells by its looks. */
+export const PLUGIN = { entry: join(ROOT, "driver", "src", "kubectl", "main.ts"), file: "kubectl-dracpu" } as const;
+/** People have the Node they have; the first that reads the bundle. */
+const PLUGIN_NODE = [22, 15] as const;
+
+/** Said before anything is loaded that an older Node does not have. */
+const TOO_OLD = `{const[a,b]=process.versions.node.split(".").map(Number);if(a<${PLUGIN_NODE[0]}||(a===${PLUGIN_NODE[0]}&&b<${PLUGIN_NODE[1]})){console.error("kubectl-dracpu needs Node ${PLUGIN_NODE.join(".")} or later; this is "+process.versions.node);process.exit(2)}}`;
+
 /**
  * One minified file for Node 24, from sources. The products are CommonJS: an ES module that imports `node:http` makes Node look at each of its exports, and so load the
  * whole of undici, 6 MB a process.
  *
- * @param out `.cjs`, or `.mjs` for programs that need an ES module. @returns its size in bytes, and what went into it.
+ * @param libraries where else to look for them.
+ * @param out `.cjs`, or `.mjs` or no suffix for programs that need an ES module. @returns its size in bytes, and what went into it.
  */
-export async function bundle(entry: string, out: string): Promise<{ size: number; metafile: Metafile }> {
-  const isModule = out.endsWith(".mjs");
+export async function bundle(
+  entry: string,
+  out: string,
+  libraries: readonly string[] = [],
+): Promise<{ size: number; metafile: Metafile }> {
+  const isPlugin = entry === PLUGIN.entry;
+  const isModule = isPlugin || out.endsWith(".mjs");
   const { metafile } = await build({
     entryPoints: [entry],
     outfile: out,
     bundle: true,
     platform: "node",
     format: isModule ? "esm" : "cjs",
-    target: "node24",
+    target: isPlugin ? `node${PLUGIN_NODE.join(".")}` : "node24",
     minify: true,
     metafile: true,
     absWorkingDir: ROOT,
-    banner: { js: isModule ? ESM_BANNER : CJS_BANNER },
+    banner: { js: (isModule ? ESM_BANNER : CJS_BANNER) + (isPlugin ? TOO_OLD : "") },
     define: isModule ? {} : { "import.meta.url": "__url" },
+    nodePaths: [...libraries],
+    plugins: [KUBECONFIG_ALONE],
     inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",
   });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { coded, type Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
-import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -9,18 +9,25 @@ import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { known } from "./compose/known.ts";
+import { machineOf } from "./compose/machine.ts";
+import { readingsOf } from "./compose/readings.ts";
+import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
-import { known } from "./compose/known.ts";
 import type { DriverSettings } from "./config/settings.ts";
+import { tellServed } from "./compose/served.ts";
+import { Sight } from "./compose/sight.ts";
 import { AgentClient } from "./control/agentclient.ts";
 import { CdiDirectory } from "./disk/cdidirectory.ts";
-import type { Offer } from "./claims/decide.ts";
 import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
+import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
-import { afterBoot } from "./ledger/checkpoint.ts";
+import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
 import { cpusOf, Ledger } from "./ledger/ledger.ts";
+import { servePage } from "./page/serve.ts";
+import { entryOf } from "./picture/timeline.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
 import { Preparer } from "./prepare/preparer.ts";
 import { PerKey, Shortage } from "./prepare/queue.ts";
@@ -33,12 +40,7 @@ import { Publisher } from "./publish/publisher.ts";
 import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
-import { tellUnknownRequests } from "./report/requests.ts";
 import { devicesFor } from "./slices/kept.ts";
-import { readPcieRoots } from "./slices/pcieroots.ts";
-import { planDevices } from "./slices/plan.ts";
-import { sysfsOf } from "./sysfs/source.ts";
-import { readMachine } from "./topology/read.ts";
 
 const STILL_IN_USE =
   "The claim is released, and containers of it still live: its CPUs go to nobody until they are gone";
@@ -62,42 +64,18 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (unlock === undefined) return;
   program.onStop(unlock);
 
-  const sysfs = sysfsOf(settings);
-  const machine = readMachine(sysfs);
-  const plan = planDevices(machine, {
-    mode: settings.cpuDeviceMode,
-    groupBy: settings.groupBy,
-    reserved: settings.reservedCPUs,
-    keepShared: settings.keepShared,
-    wholeCores: settings.policy.cores !== "any",
-    ...(settings.exposePCIeRoots ? { pcieRoots: readPcieRoots(sysfs), pcieRootLists: settings.pcieRootLists } : {}),
-  });
-  for (const problem of plan.problems) log.warn(problem);
-  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const machineRecord: MachineRecord = {
-    online: machine.online,
-    present: machine.present,
-    reserved: settings.reservedCPUs,
-    keepShared: plan.keepShared,
-    bootId,
-  };
-  const offer: Offer = {
-    driver: DRIVER_NAME,
-    pool: settings.nodeName,
-    machine,
-    candidates: plan.candidates,
-    offered: plan.devices.map((device) => device.name),
-    defaults: settings.policy,
-    reserved: settings.reservedCPUs,
-    keepShared: plan.keepShared,
-  };
+  const parts = machineOf(settings);
+  const { machine, plan, record: machineRecord, offer } = parts;
+  for (const problem of plan.problems) log.warn(problem, { code: CODES.machineUnclear.id });
+  const { bootId } = machineRecord;
 
   const ledger = new Ledger();
   const file = new CheckpointFile(settings.stateDir);
   const cdi = new CdiDirectory(settings.cdiDir);
   let epoch = 0n;
+  let later: Pick<Memory, "later"> = {};
   const writes = new LatestWrite(() =>
-    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete }),
+    file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete, ...later }),
   );
   const checkpoint = { save: () => writes.save() };
 
@@ -105,12 +83,14 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (loaded.kind === "memory") {
     const memory = afterBoot(loaded.memory, bootId);
     ({ epoch } = memory);
+    if (memory.later !== undefined) later = { later: memory.later };
     for (const entry of memory.entries) ledger.put(entry);
     log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
   } else if (loaded.kind === "damaged") {
     log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
       file: loaded.aside,
       cause: loaded.why,
+      code: CODES.checkpointDamaged.id,
     });
   }
   const rebuilding: Rebuilding = new Rebuilding({
@@ -127,15 +107,19 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   await rebuilding.readFiles();
 
   const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
-  const metrics = new DriverMetrics(VERSION, {
-    allocated: () => ledger.held().size,
-    available: () => machine.online.minus(settings.reservedCPUs).minus(ledger.held()).size,
-    reserved: () => settings.reservedCPUs.size,
-    claims: () => ledger.entries().filter((entry) => entry.phase !== "draining").length,
-    ready: () => problems().length === 0,
-  });
+  const metrics = new DriverMetrics(
+    VERSION,
+    readingsOf({
+      ledger,
+      settings,
+      parts: () => parts,
+      findings: () => problems(),
+      agentConnected: () => link.state().connected,
+      published: () => publisher.state().published,
+    }),
+  );
   const link: AgentLink = new AgentLink({
-    agent: new AgentClient(settings.agentSocket),
+    agent: new AgentClient(settings.agentSocket, (...call) => metrics.called(...call)),
     ledger,
     machine: () => machineRecord,
     instance: randomUUID(),
@@ -168,7 +152,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log,
     now: () => Date.now(),
   });
-  let blind = false;
   const shortage = new Shortage();
   const perClaim = new PerKey();
   const releaser = new Releaser({
@@ -196,8 +179,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   };
   const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
+    sight.tell(entryOf(event));
     const tidings = tidingsOf(event, settings.nodeName, Date.now());
-    if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal);
+    if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal, codeOf(event.code));
     if (event.reason !== "RESERVATION_UNKNOWN") return;
     for (const claim of event.claims) reservations.readAgain(claim.uid, signal);
   };
@@ -214,20 +198,18 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     notReady: () => rebuilding.why(),
     log,
     newOperationId: () => randomUUID().slice(0, 8),
-    onPrepared: (result, seconds, cpus) => metrics.prepared(result, seconds, cpus),
-    onUnprepared: (result) => metrics.unprepared(result),
-    onServed: (claim, { results, shares }) => {
-      status.tell(claim, results, shares, signal);
-      tellUnknownRequests(claim, api, reporter, signal).catch((cause: unknown) => {
-        // Said once; each Prepare would say it again.
-        const why = (cause as Error).message;
-        if (!blind)
-          log.warn("the pods of claims cannot be looked at; nobody is told of misspelt requests", { cause: why });
-        blind = true;
-      });
+    onPrepared: (outcome) => {
+      metrics.prepared(outcome.result, outcome.seconds, outcome.cpus.size);
+      sight.ended("prepared", outcome, outcome.cpus.toString());
     },
+    onUnprepared: (outcome) => {
+      metrics.unprepared(outcome.result);
+      sight.ended("released", outcome, "");
+    },
+    onServed: tellServed({ status, api, reporter, log, signal }),
     onReleaseFailed: (claim, why) => reporter.tell(claimNamed(claim), "UnprepareFailed", why, signal),
     now: () => performance.now(),
+    time: () => Date.now(),
   });
   const publisher = new Publisher({
     api,
@@ -248,22 +230,38 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log,
     onContact: () => publisher.contact(signal),
   });
-  const problems = (): string[] => {
-    const found = [kubelet.state().why, publisher.state().why, ...publisher.state().dropped, rebuilding.why()];
-    if (plan.devices.length === 0) found.push(...plan.problems.slice(-1));
-    if (!link.state().connected) found.push(link.state().why);
-    return found.filter((one) => one !== "");
-  };
+  const problems = (): Finding[] =>
+    problemsOf({
+      kubelet: kubelet.state().why,
+      publisher: publisher.state(),
+      rebuilding: rebuilding.why(),
+      agent: link.state(),
+      offers: plan,
+    });
+
+  const sight: Sight = new Sight({
+    node: settings.nodeName,
+    machine: () => machine,
+    reserved: settings.reservedCPUs,
+    keepShared: () => plan.keepShared,
+    ledger,
+    agent: new AgentInspect(settings.inspectSocket),
+    findings: problems,
+  });
 
   for (const entry of ledger.entries())
     if (!cpusOf(entry).isSubsetOf(machine.online))
-      log.warn("a claim holds CPUs that are not online", { claimUID: entry.claim.uid, cpus: cpusOf(entry).toString() });
+      log.warn("a claim holds CPUs that are not online", {
+        claimUID: entry.claim.uid,
+        cpus: cpusOf(entry).toString(),
+        code: CODES.claimCpusOffline.id,
+      });
   // Before the kubelet is told of this driver: a port that is in use ends the process here.
   if (settings.bindAddress !== "") {
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(problems),
+        "/readyz": probe(() => problems().map(coded)),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,
@@ -272,6 +270,12 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       }),
     );
   }
+  if (settings.pageAddress !== "")
+    await servePage(settings.pageAddress, sight).then(
+      (close) => program.onStop(close),
+      // Claims do not wait for a picture of them.
+      (cause: unknown) => log.warn("there is no page", { cause: (cause as Error).message }),
+    );
   releaser.start(signal);
   program.supervise(link.run(signal));
   await kubelet.start();

@@ -1,131 +1,108 @@
 #!/usr/bin/env node
 import { ConnectError } from "@connectrpc/connect";
-import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
+import { methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
-import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
-import { createLog, type LogWriter } from "@dracpu/shared-proto/observe/log.ts";
-import {
-  flagsOf,
-  labelsSpokenOf,
-  resolveSettings,
-  SettingsFault,
-  type Labels,
-} from "@dracpu/shared-proto/settings/settings.ts";
-import { privateDirectory } from "@dracpu/shared-proto/socket/listen.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
-import { printState } from "./cli/state.ts";
-import { printTopology, TOPOLOGY_OUTPUTS, type TopologyOutput } from "./cli/topology.ts";
-import { ApiServer } from "./apiserver/apiserver.ts";
-import { ApiHttp } from "./apiserver/http.ts";
-import { nodeLabels } from "./apiserver/nodelabels.ts";
-import { claimsInUse, nodesLeft, startCleaning } from "./compose/uninstall.ts";
-import { startDriver } from "./compose.ts";
-import { LabelsFile } from "./disk/labelsfile.ts";
-import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "./config/settings.ts";
+import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
+import type { Options } from "yargs";
+import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
+import { call, state } from "./commands/agent.ts";
+import type { Argv, Command } from "./commands/argv.ts";
+import { page } from "./commands/page.ts";
+import { claims, map, why } from "./commands/show.ts";
+import { topology } from "./commands/topology.ts";
+import { watch } from "./commands/watch.ts";
+import { DRIVER_SETTINGS } from "./config/settings.ts";
 import { OverlayFault } from "./sysfs/overlay.ts";
 import { TopologyFault } from "./topology/read.ts";
-import { sysfsOf } from "./sysfs/source.ts";
 
-type Argv = Readonly<Record<string, unknown>>;
-
-async function run(argv: Argv): Promise<number> {
-  // What holds on every node, and a check of the rest: enough to log, and to find the node's labels.
-  const everywhere = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
-  const log = createLog({ level: everywhere.logLevel, program: "dracpu" });
-  const spokenOf = labelsSpokenOf(DRIVER_SETTINGS, argv);
-  const labels = spokenOf.length === 0 ? {} : await labelsHere(everywhere, spokenOf, log);
-  const values = resolveSettings(DRIVER_SETTINGS, argv, process.env, labels);
-  const settings = driverSettings(values);
-  log.level = settings.logLevel;
-  log.info("dracpu starts", { version: VERSION, node: process.version, pid: process.pid });
-  log.info("configuration in force", {
-    configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared },
-  });
-  const status = await runProgram((program) => startDriver(program, settings, log), log);
-  await log.flush(500);
-  return status;
-}
-
-function labelsHere(settings: DriverSettings, keys: readonly string[], log: LogWriter): Promise<Labels> {
-  privateDirectory(settings.stateDir);
-  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
-  return nodeLabels(api, new LabelsFile(settings.stateDir), settings.nodeName, keys, log);
-}
-
-async function state(argv: Argv): Promise<number> {
-  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
-  console.log(await printState(settings.inspectSocket, argv["output"] === "json" ? "json" : "table"));
-  return 0;
-}
-
-async function uninstall(argv: Argv): Promise<number> {
-  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
-  const log = createLog({ level: settings.logLevel, program: "dracpu" });
-  if (argv["step"] === "clean") {
-    const status = await runProgram((program) => startCleaning(program, settings, log), log);
-    await log.flush(500);
-    return status;
-  }
-  if (argv["step"] === "wait") {
-    const [namespace = "", name = ""] = String(argv["daemonset"]).split("/");
-    const left = await nodesLeft(settings, { namespace, name }, Number(argv["timeout"]) * 1000);
-    console.log(left === "" ? "every node is clean" : left);
-    return left === "" ? 0 : 1;
-  }
-  const found = await claimsInUse(settings, log);
-  for (const line of found) console.log(line);
-  if (found.length === 0) console.log("no claim has CPUs of this driver");
-  else if (argv["force"] !== true) {
-    console.log("Delete the pods that use them first; or force it, and nobody keeps others off their CPUs any more.");
-    return 1;
-  }
-  return 0;
-}
-
-function topology(argv: Argv): Promise<number> {
-  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
-  // An overlay alone is a whole machine: nothing of this one shines through, unlike under `run`.
-  const alone = settings.sysfsOverlay !== "" && argv["sysfs-root"] === undefined;
-  const source = settings.sysfsOverlay === "" ? settings.sysfsRoot : settings.sysfsOverlay;
-  const tree = sysfsOf(settings, alone);
-  console.log(printTopology(tree, argv["output"] as TopologyOutput, source));
-  return Promise.resolve(0);
-}
-
-async function call(argv: Argv): Promise<number> {
-  const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
-  const name = String(argv["method"]);
-  const found = findMethod(name);
-  if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
-  const sockets = { Inspect: settings.inspectSocket, Control: settings.agentSocket };
-  for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
-    console.log(JSON.stringify(answer, undefined, 2));
-  return 0;
-}
+const flags = flagsOf(DRIVER_SETTINGS);
+const output = (kind: "table" | "map" | "text"): Record<string, Options> => ({
+  ...flags,
+  output: { alias: "o", choices: [kind, "json"], default: kind, describe: "for people or for machines" },
+});
+/** These need the API server's client, which takes a while to load. */
+const run: Command = async (argv) => (await import("./commands/run.ts")).run(argv);
+const doctor: Command = async (argv) => (await import("./commands/doctor.ts")).doctor(argv);
+const uninstall: Command = async (argv) => (await import("./commands/uninstall.ts")).uninstall(argv);
+const gather: Command = async (argv) => (await import("./commands/gather.ts")).gather(argv);
+const from: Options = { type: "string", describe: "draw what was saved with `map -o json` or by `gather`" };
+const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 
 async function main(): Promise<number> {
   const plain = plainRun(process.argv.slice(2));
   if (plain !== undefined) return run(plain);
   const { default: yargs } = await import("yargs");
   let status = 0;
-  const doing = (work: (argv: Argv) => Promise<number>) => async (argv: Argv) => {
-    status = await work(argv);
+  const doing = (command: Command) => async (argv: Argv) => {
+    status = await command(argv);
   };
-  const flags = flagsOf(DRIVER_SETTINGS);
   await yargs(process.argv.slice(2))
     .scriptName("dracpu")
     .usage("$0 <command>: gives pods exclusive CPUs through Dynamic Resource Allocation")
     .command("run", "run the driver", (y) => y.options(flags), doing(run))
     .command(
       "state",
-      "show which CPUs claims and containers have on this node",
+      "show which CPUs claims and containers have on this node, as the agent says",
+      (y) => y.options(output("table")),
+      doing(state),
+    )
+    .command(
+      "map",
+      "draw the machine, with the owner of each thread, and what is wrong",
+      (y) => y.options({ ...output("map"), from, fold }),
+      doing(map),
+    )
+    .command("claims", "list the claims that hold CPUs", (y) => y.options({ ...output("table"), from }), doing(claims))
+    .command(
+      "explain <pod>",
+      "say why a pod's containers have their CPUs, who else is there, and what happened to them",
+      (y) =>
+        y
+          .positional("pod", { type: "string", demandOption: true, describe: "POD, NAMESPACE/POD, and /CONTAINER" })
+          .options({ ...output("text"), from }),
+      doing(why),
+    )
+    .command(
+      "watch",
+      "draw the machine anew whenever something changes; a line for each change where there is no terminal",
+      (y) => y.options({ ...output("map"), fold }),
+      doing(watch),
+    )
+    .command(
+      "doctor",
+      "compare everything that should agree: state, files, kernel, kubelet, runtime, API server; say what to do",
+      (y) =>
+        y.options({
+          ...output("text"),
+          pre: {
+            type: "boolean",
+            default: false,
+            describe: "before an installation: look at the node and cluster alone",
+          },
+          "nri-socket": { type: "string", describe: "NRI socket of the runtime [default: /var/run/nri/nri.sock]" },
+          "nri-plugins": { type: "string", describe: "plugins that the runtime starts [default: /opt/nri/plugins]" },
+          "cgroup-root": { type: "string", describe: "the host's cgroup file system [default: /sys/fs/cgroup]" },
+        }),
+      doing(doctor),
+    )
+    .command(
+      "gather",
+      "write one archive for a bug report: state, findings, topology, files of this driver; nothing secret",
+      (y) => y.options({ ...flags, file: { type: "string", describe: "where to [default: dracpu-NODE-TIME.tgz]" } }),
+      doing(gather),
+    )
+    .command(
+      "page",
+      "serve the page of this node, or of what was saved, where no driver serves it",
       (y) =>
         y.options({
           ...flags,
-          output: { alias: "o", choices: ["table", "json"], default: "table", describe: "for people or for machines" },
+          from,
+          listen: { type: "string", describe: "where, on the loopback interface [default: 127.0.0.1:8083]" },
         }),
-      doing(state),
+      doing(page),
     )
     .command(
       "topology",
@@ -156,9 +133,9 @@ async function main(): Promise<number> {
       "restart",
       "restart the driver in this container, and nothing else of the pod",
       {},
-      doing(async () => {
+      doing(() => {
         restartContainer("dracpu");
-        return 0;
+        return Promise.resolve(0);
       }),
     )
     .command(
@@ -174,10 +151,14 @@ async function main(): Promise<number> {
       doing(uninstall),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
+    .completion("completion", "print a script that completes this command line in your shell")
     .version(false)
     .demandCommand(1, "Name a command.")
     .strict()
     .exitProcess(false)
+    .epilogue(
+      "Exit status: 0 all is well, 1 an error of its own, 2 wrong usage, 3 something is wrong on the node, 4 warnings only.",
+    )
     .fail((message, cause) => {
       throw cause ?? new SettingsFault(message);
     })

@@ -12,7 +12,12 @@ import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
 /** CPUs of the machine that both processes see. */
 const ONLINE = "0-127";
 
-/** Both bundled programs, unchanged, between an API server, a kubelet and a runtime that this process plays over real sockets. */
+interface Both<T> {
+  readonly driver: T;
+  readonly agent: T;
+}
+
+/** Both programs, unchanged, between an API server, a kubelet and a runtime that this process plays over real sockets. */
 export class FakeWorld {
   readonly dir = mkdtempSync(join(tmpdir(), "bw-"));
   readonly api = new FakeApiServer();
@@ -20,21 +25,25 @@ export class FakeWorld {
   readonly runtime = new FakeRuntime(join(this.dir, "nri.sock"));
   readonly cgroups = new CgroupTree(join(this.dir, "cg"), ONLINE);
   readonly agent: AgentProcess;
-  readonly #bundles: { readonly driver: string; readonly agent: string };
+  readonly #programs: Both<readonly string[]>;
+  readonly #env: Both<NodeJS.ProcessEnv> | undefined;
   #driver: DriverProcess | undefined;
 
-  constructor(bundles: { readonly driver: string; readonly agent: string }) {
-    this.#bundles = bundles;
+  /** @param programs and their first arguments. */
+  constructor(programs: Both<readonly string[]>, env?: Both<NodeJS.ProcessEnv>) {
+    this.#programs = programs;
+    this.#env = env;
     this.runtime.onUpdate = (update) => this.cgroups.set(update.containerId, update.linux?.resources?.cpu?.cpus ?? "");
     this.agent = new AgentProcess({
       dir: this.dir,
-      argv: [process.execPath, bundles.agent],
+      argv: programs.agent,
       nriSocket: this.runtime.path,
       cdiDir: join(this.dir, "cdi"),
       lever: "runtime",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
       byFile: true,
+      ...(env === undefined ? {} : { env: env.agent }),
     });
   }
 
@@ -57,12 +66,13 @@ export class FakeWorld {
     );
     this.#driver = new DriverProcess({
       dir: this.dir,
-      argv: [process.execPath, this.#bundles.driver],
+      argv: this.#programs.driver,
       kubeconfig: this.api.kubeconfig(join(this.dir, "kubeconfig")),
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(this.dir, "ctl", "control.sock"),
       flags: { "--sysfs-overlay": overlay },
       byFile: true,
+      ...(this.#env === undefined ? {} : { env: this.#env.driver }),
     });
   }
 

@@ -11,7 +11,10 @@ const AT_ONCE = 32;
 
 /** Hooks, prepares and memory of both programs, measured by the other side of their sockets. */
 export async function benchSockets(figures: Figures, bundles: { driver: string; agent: string }): Promise<void> {
-  const world = new FakeWorld(bundles);
+  const world = new FakeWorld({
+    driver: [process.execPath, bundles.driver],
+    agent: [process.execPath, bundles.agent],
+  });
   await world.listen();
   try {
     figures.title("from nothing, both programs as bundles");

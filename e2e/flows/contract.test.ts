@@ -18,6 +18,7 @@ import {
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { AllocationState, type AllocationSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { ERROR_CLAIMS } from "@dracpu/shared-proto/contract/names.ts";
 import { expect } from "chai";
 import { container, pod, TestAgent } from "../kit/enforcer.ts";
 
@@ -38,10 +39,11 @@ function inProcess(agent: TestAgent): AgentPort {
     try {
       return await run();
     } catch (cause) {
-      const { code, rawMessage } = toStatus(cause);
+      const { code, rawMessage, metadata } = toStatus(cause);
       throw new AgentFault(
         code === Code.FailedPrecondition ? "stale" : code === Code.InvalidArgument ? "refused" : "away",
         rawMessage,
+        { claims: (metadata.get(ERROR_CLAIMS) ?? "").split(",") },
       );
     }
   };

@@ -160,7 +160,7 @@ describe("the driver keeps what it promised", () => {
     expect(await world.prepare("a")).to.deep.equal(first);
     world.claim("b", "1");
     expect(message(await world.prepare("b"))).to.equal(
-      "dra.cpu: Cannot prepare claim default/b: the API server (https://api) does not answer (ECONNREFUSED); the kubelet tries again",
+      "dra.cpu: Cannot prepare claim default/b: the API server (https://api) does not answer (ECONNREFUSED); the kubelet tries again [DRACPU-205]",
     );
     world.readFails = away(false, "the API server (https://api) answers 403");
     expect(message(await world.prepare("a"))).to.include("answers 403");

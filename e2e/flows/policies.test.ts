@@ -110,7 +110,7 @@ for (const force of ["file", "kernel"] as const) {
       const answer = message(await world.prepare("a"));
       if (force === "file") {
         expect(answer).to.equal(
-          "dra.cpu: Cannot prepare claim default/a on CPUs 4,12: it asks for isolated CPUs (no load balancing), which only the kernel lever gives, and that is not in force here: test",
+          "dra.cpu: Cannot prepare claim default/a on CPUs 4,12: it asks for isolated CPUs (no load balancing), which only the kernel lever gives, and that is not in force here: test [DRACPU-204]",
         );
         return;
       }
@@ -149,7 +149,7 @@ describe("isolated CPUs, where the kernel gives no partition", () => {
     await starts(world.agent, "pu", "side");
     await starts(world.agent, "pu", "main", cdi(A));
     expect(await refused(starts(world.agent, "pu", "second", cdi(A)))).to.include(
-      "several containers of its pod use the CPUs, and the pod has shared containers too",
+      "use the same isolated CPUs, which makes the whole pod one cpuset partition, and side has none",
     );
     expect(partitions()).to.deep.equal({ "/kubepods/pu/main": "isolated" });
   });
@@ -158,7 +158,7 @@ describe("isolated CPUs, where the kernel gives no partition", () => {
     await starts(world.agent, "pu", "second", cdi(A));
     expect(partitions()["/kubepods/pu"]).to.equal("isolated");
     expect(await refused(starts(world.agent, "pu", "side"))).to.include(
-      "so the pod can have no container without a claim",
+      "use the same isolated CPUs, which makes the whole pod one cpuset partition, and side has none",
     );
     expect(partitions()["/kubepods/pu"]).to.equal("isolated");
   });
@@ -199,12 +199,12 @@ describe("CPUs that somebody else has chosen", () => {
     expect(world.held()).to.equal("2-5");
     ask("b", 2, "5-6");
     expect(message(await world.prepare("b", AbortSignal.timeout(200)))).to.equal(
-      "dra.cpu: Cannot prepare claim default/b: request cpus: CPUs 5 of its cpuset 5-6 are not free. CPUs are held by default/a (CPUs 2-5). They did not come free within 40 s; the kubelet tries again",
+      "dra.cpu: Cannot prepare claim default/b: request cpus: CPUs 5 of its cpuset 5-6 are not free. CPUs are held by default/a (CPUs 2-5). They did not come free within 40 s; the kubelet tries again [DRACPU-202]",
     );
     ask("c", 3, "6,8");
     const began = performance.now();
     expect(message(await world.prepare("c"))).to.equal(
-      "dra.cpu: Cannot prepare claim default/c: request cpus: its cpuset 6,8 has 2 CPUs, and its capacity is 3; make both the same; CPUs 8 of its cpuset 6,8 are kept for the shared pool",
+      "dra.cpu: Cannot prepare claim default/c: request cpus: its cpuset 6,8 has 2 CPUs, and its capacity is 3; make both the same; CPUs 8 of its cpuset 6,8 are kept for the shared pool [DRACPU-201]",
     );
     expect(performance.now() - began, "no release would help, so it does not wait").to.be.below(2000);
     const waiting = world.prepare("b");

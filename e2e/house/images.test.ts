@@ -35,7 +35,7 @@ describe("images", () => {
   });
 
   it("have headers that do what the standard's do", () => {
-    for (const Each of [Headers, LightHeaders]) {
+    for (const Each of [Headers, LightHeaders as unknown as typeof Headers]) {
       const headers = new Each({ A: "1" });
       headers.append("a", "2");
       headers.set("B", "3");

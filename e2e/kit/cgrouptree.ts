@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Container } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 
@@ -27,6 +27,19 @@ export class CgroupTree {
   set(containerId: string, cpus: string): void {
     const path = this.#paths.get(containerId);
     if (path !== undefined) writeFileSync(join(this.root, "cpuset", path, "cpuset.cpus"), `${cpus}\n`);
+  }
+
+  /** The mask that is in effect; `undefined` where there is no such cgroup. */
+  get(containerId: string): string | undefined {
+    const file = join(this.root, "cpuset", this.#paths.get(containerId) ?? "?", "cpuset.cpus");
+    return existsSync(file) ? readFileSync(file, "utf8").trim() : undefined;
+  }
+
+  /** The container's process has ended and its cgroup is gone. */
+  remove(containerId: string): void {
+    const path = this.#paths.get(containerId);
+    this.#paths.delete(containerId);
+    if (path !== undefined) rmSync(join(this.root, "cpuset", path), { recursive: true, force: true });
   }
 
   #make(path: string): void {

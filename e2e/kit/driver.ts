@@ -20,6 +20,7 @@ export interface DriverOptions {
   readonly flags?: Readonly<Record<string, string>>;
   /** By a configuration file, as in a pod. */
   readonly byFile?: boolean;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** The driver as a process, with its directories in `dir`. */
@@ -48,6 +49,7 @@ export class DriverProcess {
       "--state-dir": this.stateDir,
       "--node-name": NODE,
       "--bind-address": this.#o.bindAddress ?? "",
+      "--page-address": "",
       ...this.#o.flags,
       ...flags,
     };
@@ -55,6 +57,7 @@ export class DriverProcess {
     const args = this.#o.byFile === true ? byConfigFile(DRIVER_SETTINGS, list, join(this.#o.dir, "driver.yaml")) : list;
     this.daemon = startDaemon(`driver-${this.#starts}`, [...this.#o.argv, "run", ...args], {
       logDir: this.#o.dir,
+      ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
     });
     return this.daemon;
   }

@@ -8,6 +8,7 @@ import type { AllocationConfig, AllocationResult, ResourceClaim } from "@dracpu/
 import { AgentClient } from "@dracpu/driver/control/agentclient.ts";
 import { CdiDirectory } from "@dracpu/driver/disk/cdidirectory.ts";
 import { CheckpointFile } from "@dracpu/driver/disk/checkpointfile.ts";
+import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
 import { Ledger } from "@dracpu/driver/ledger/ledger.ts";
 import { AgentLink } from "@dracpu/driver/prepare/agentlink.ts";
 import { adoptHeld } from "@dracpu/driver/prepare/adoption.ts";
@@ -67,12 +68,11 @@ export class DriverWorld {
       keepShared: CpuSet.of(0),
       ...offer,
     };
-    const checkpoint = {
-      save: () =>
-        this.saveFails === ""
-          ? this.file.save({ bootId: "b", epoch: this.#epoch, entries: this.ledger.entries(), complete: true })
-          : Promise.reject(new Error(this.saveFails)),
-    };
+    const checkpoint = new LatestWrite(() =>
+      this.saveFails === ""
+        ? this.file.save({ bootId: "b", epoch: this.#epoch, entries: this.ledger.entries(), complete: true })
+        : Promise.reject(new Error(this.saveFails)),
+    );
     const link = new AgentLink({
       agent: new AgentClient(this.socket),
       ledger: this.ledger,
@@ -138,6 +138,7 @@ export class DriverWorld {
       onReleaseFailed: () => {},
       onServed: () => {},
       now: () => performance.now(),
+      time: () => Date.now(),
     });
   }
 
@@ -198,6 +199,7 @@ export class DriverWorld {
   async end(): Promise<void> {
     this.stop.abort();
     await this.agentGone();
-    rmSync(this.dir, { recursive: true, force: true });
+    // A checkpoint under way may still be written.
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 10 });
   }
 }

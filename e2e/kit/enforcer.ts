@@ -1,7 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { Enforcer } from "@dracpu/nri-agent/enforce/enforcer.ts";
-import type { AgentMemory, EventRing } from "@dracpu/nri-agent/enforce/ports.ts";
+import type { RuntimeCalls } from "@dracpu/nri-agent/enforce/hooks.ts";
+import type { AgentMemory, CgroupPort, Clock, EventRing, Levers, MemoryPort } from "@dracpu/nri-agent/enforce/ports.ts";
 import type { SessionReport } from "@dracpu/nri-agent/enforce/view.ts";
+import type { MarkNames } from "@dracpu/nri-agent/truth/marks.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -9,6 +11,66 @@ import { ContainerState, type Container, type PodSandbox } from "@dracpu/shared-
 import { ContainerSchema, PodSandboxSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
 import { MemoryCgroup } from "./memorycgroup.ts";
+
+/** What a test plays to the agent's decisions. */
+export interface Played {
+  readonly cgroup: CgroupPort;
+  readonly clock: Clock;
+  readonly levers: Levers;
+  readonly memory: MemoryPort;
+  readonly ring: Ring<Event>;
+  readonly calls: RuntimeCalls;
+  readonly canUpdate: boolean;
+  online(): CpuSet | undefined;
+  state(): SessionReport["state"];
+  count(name: string): void;
+  warn?(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** The agent's decisions as they are, on what a test plays. */
+export function enforcerOn(played: Played): Enforcer {
+  const { ring } = played;
+  const events: EventRing = {
+    get lastSeq() {
+      return ring.lastSeq;
+    },
+    after: (seq) => ring.after(seq),
+    subscribe: (listener) => ring.subscribe(listener),
+    add: (event) => ring.push((seq) => create(EventSchema, { ...event, seq })),
+  };
+  return new Enforcer({
+    cgroup: played.cgroup,
+    machine: { online: () => played.online() },
+    levers: played.levers,
+    memory: played.memory,
+    clock: played.clock,
+    observer: {
+      info: () => {},
+      warn: (message, fields) => played.warn?.(message, fields),
+      error: (message, fields) => played.warn?.(message, fields),
+      count: (name) => played.count(name),
+      refused: (reason) => played.count(reason),
+      moved: () => {},
+    },
+    events,
+    calls: played.calls,
+    names: MARK_NAMES,
+    identity: { instance: "agent-1", version: "0", protocolMin: 1, protocolMax: 1, features: [] },
+    ownPodUid: "own",
+    factsOf: () => ({ cdiVisible: true, canUpdate: played.canUpdate }),
+    session: () => ({ state: played.state(), since: 0, why: "", canUpdate: played.canUpdate, connections: 1 }),
+    tally: () => ({ escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 }),
+  });
+}
+
+const MARK_NAMES: MarkNames = {
+  cdiKind: names.CDI_KIND,
+  envPrefix: names.CPUSET_ENV_PREFIX,
+  shareEnvPrefix: names.CPUSHARE_ENV_PREFIX,
+  cpusVariable: names.CPUS_ENV,
+  gatePaths: names.GATE_PATHS,
+  annotation: names.MARK_ANNOTATION,
+};
 
 /** The agent's decisions in this process: real but for the cgroups, the file and the runtime, which a test plays. */
 export class TestAgent {
@@ -23,18 +85,9 @@ export class TestAgent {
   #state: SessionReport["state"] = "away";
 
   constructor(restored?: AgentMemory, force: "kernel" | "file" = "file") {
-    const ring = this.#ring;
-    const events: EventRing = {
-      get lastSeq() {
-        return ring.lastSeq;
-      },
-      after: (seq) => ring.after(seq),
-      subscribe: (listener) => ring.subscribe(listener),
-      add: (event) => ring.push((seq) => create(EventSchema, { ...event, seq })),
-    };
-    this.enforcer = new Enforcer({
+    this.enforcer = enforcerOn({
       cgroup: this.cgroup,
-      machine: { online: () => this.online },
+      online: () => this.online,
       levers: { force, masks: "file", why: force === "kernel" ? "" : "test" },
       memory: {
         save: async (memory) => {
@@ -52,28 +105,11 @@ export class TestAgent {
         },
         yield: () => new Promise((resolve) => setImmediate(resolve)),
       },
-      observer: {
-        info: () => {},
-        warn: () => {},
-        error: () => {},
-        count: (name) => (this.counts[name] = (this.counts[name] ?? 0) + 1),
-        refused: (reason) => (this.counts[reason] = (this.counts[reason] ?? 0) + 1),
-      },
-      events,
+      ring: this.#ring,
       calls: { updateContainers: () => Promise.resolve() },
-      names: {
-        cdiKind: names.CDI_KIND,
-        envPrefix: names.CPUSET_ENV_PREFIX,
-        shareEnvPrefix: names.CPUSHARE_ENV_PREFIX,
-        cpusVariable: names.CPUS_ENV,
-        gatePaths: names.GATE_PATHS,
-        annotation: names.MARK_ANNOTATION,
-      },
-      identity: { instance: "agent-1", version: "0", protocolMin: 1, protocolMax: 1, features: [] },
-      ownPodUid: "own",
-      factsOf: () => ({ cdiVisible: true, canUpdate: false }),
-      session: () => ({ state: this.#state, since: 0, why: "", canUpdate: false, connections: 1 }),
-      tally: () => ({ escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 }),
+      canUpdate: false,
+      state: () => this.#state,
+      count: (name) => (this.counts[name] = (this.counts[name] ?? 0) + 1),
     });
     if (restored !== undefined) this.enforcer.restore(restored);
   }

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
+import { coded } from "@dracpu/shared-proto/codes/code.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -64,12 +65,13 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     why: levers.why,
   });
 
-  const metrics = new AgentMetrics(
-    VERSION,
-    () => runtime.report(),
-    () => poolSize("shared"),
-    () => poolSize("held"),
-  );
+  const metrics = new AgentMetrics(VERSION, {
+    session: () => runtime.report(),
+    sharedCpus: () => poolSize("shared"),
+    heldCpus: () => poolSize("held"),
+    mismatched: () => enforcer.mismatched(),
+    findings: () => enforcer.problems(),
+  });
   const ring = new Ring<Event>(EVENTS_KEPT);
   const events: EventRing = {
     get lastSeq() {
@@ -103,6 +105,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       error: (message, fields) => log.error(message, fields),
       count: (name) => metrics.count(name),
       refused: (reason) => metrics.refused(reason),
+      moved: (ms) => metrics.moved(ms / 1000),
     },
     events,
     calls: { updateContainers: (updates) => runtime.updateContainers(updates) },
@@ -167,7 +170,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(() => enforcer.hindrances()),
+        "/readyz": probe(() => enforcer.hindrances().map(coded)),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,

@@ -137,7 +137,7 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
     return (await this.#list(selector(driver, nodeName), signal)).slices;
   }
 
-  /** List, then watch, for ever. Our own loop: that of Kubernetes' own library stops at the first error that is not 410. */
+  /** List, then watch, for ever. Our own loop: client-node's informer stops at the first error that is not 410. */
   async *watch(driver: string, nodeName: string, signal: AbortSignal): AsyncGenerator<SliceEvent> {
     const fieldSelector = selector(driver, nodeName);
     const backoff = new Backoff(200, 10_000);

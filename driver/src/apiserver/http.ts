@@ -1,26 +1,35 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { credentialsOf, type Credentials, type Pass } from "./credentials.ts";
+import { KubeConfig } from "@kubernetes/client-node";
 import { ApiFault, badBody, faultOf, noAnswer, type ApiRequest } from "./fault.ts";
 
 const MAX_BODY = 16 << 20;
 const MAX_LINE = 4 << 20;
 
 /**
- * HTTP to the API server over Node's own transport, with connections that are kept, and without a client-side rate limit, which a burst of pods would
- * feel.
+ * HTTP to the API server. Addresses and credentials are client-node's (kubeconfig or in-cluster, tokens read anew); the transport is
+ * Node's own with connections that are kept, because client-node opens a TLS connection per request, and drops fields its
+ * models do not know. There is no client-side rate limit: a burst of pods would feel it.
  */
 export class ApiHttp {
-  readonly #credentials: Credentials;
+  readonly #config: KubeConfig;
   readonly #base: URL;
   readonly #url: string;
   #agent: HttpAgent | undefined;
-  #pass: Pass | undefined;
+  #agentKey = "";
 
-  /** @param kubeconfig a file; "" for in-cluster configuration. @throws Error with a sentence. */
-  constructor(kubeconfig: string) {
-    this.#credentials = credentialsOf(kubeconfig);
-    this.#base = this.#credentials.server;
+  /** @param kubeconfig a file, "" for in-cluster configuration, or one that was read already. @throws Error with a sentence. */
+  constructor(kubeconfig: string | KubeConfig) {
+    this.#config = typeof kubeconfig === "string" ? read(kubeconfig) : kubeconfig;
+    const server = this.#config.getCurrentCluster()?.server;
+    if (server === undefined || !URL.canParse(server)) {
+      throw new Error(
+        kubeconfig === ""
+          ? "Cannot find the API server: this process runs in no pod; name a file with --kubeconfig"
+          : `Cannot use the kubeconfig${typeof kubeconfig === "string" ? ` ${kubeconfig}` : ""}: it names no cluster`,
+      );
+    }
+    this.#base = new URL(server);
     this.#url = this.#base.origin;
   }
 
@@ -69,12 +78,11 @@ export class ApiHttp {
       signal: request.signal,
     };
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
-    const { token, ...tls } = this.#read();
+    if (this.#base.protocol === "https:") await this.#authorize(options);
     const headers = { ...(options.headers as Record<string, string>) };
-    if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
     if (body !== undefined) headers["content-type"] = request.contentType ?? "application/json";
     options.headers = headers;
-    options.agent = this.#agentFor(tls);
+    options.agent = this.#agentFor(options);
     return new Promise((resolve, reject) => {
       const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
       const fail = (cause: unknown): void => reject(noAnswer(this.#url, request, cause));
@@ -89,25 +97,43 @@ export class ApiHttp {
     });
   }
 
-  #read(): Pass {
-    // Without TLS nobody is told a token.
-    if (this.#base.protocol !== "https:") return {};
+  async #authorize(options: RequestOptions): Promise<void> {
     try {
-      return this.#credentials.pass();
+      await this.#config.applyToHTTPSOptions(options);
     } catch (cause) {
-      throw new ApiFault(0, "Credentials", (cause as Error).message, { cause });
+      throw new ApiFault(0, "Credentials", `Cannot get credentials for the API server: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   }
 
   /** A rotated certificate authority or client certificate gets new connections; nothing else does. */
-  #agentFor(tls: Pass): HttpAgent {
-    const keys = ["ca", "cert", "key", "servername", "rejectUnauthorized"] as const;
-    if (this.#agent === undefined || keys.some((key) => this.#pass?.[key] !== tls[key])) {
+  #agentFor(options: RequestOptions): HttpAgent {
+    const { ca, cert, key, rejectUnauthorized, servername } = options as Record<string, unknown>;
+    const parts = [ca, cert, key, rejectUnauthorized, servername].map(String).join("|");
+    if (this.#agent === undefined || parts !== this.#agentKey) {
+      this.#agentKey = parts;
       const keep = { keepAlive: true, maxSockets: 32, keepAliveMsecs: 30_000 };
-      this.#pass = tls;
-      this.#agent = this.#base.protocol === "https:" ? new HttpsAgent({ ...keep, ...tls }) : new HttpAgent(keep);
+      this.#agent =
+        this.#base.protocol === "https:"
+          ? new HttpsAgent({ ...keep, ...({ ca, cert, key, rejectUnauthorized } as object) })
+          : new HttpAgent(keep);
     }
     return this.#agent;
+  }
+}
+
+function read(kubeconfig: string): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (kubeconfig === "") config.loadFromCluster();
+    else config.loadFromFile(kubeconfig);
+    return config;
+  } catch (cause) {
+    throw new Error(
+      `Cannot use the kubeconfig ${kubeconfig === "" ? "of the pod" : kubeconfig}: ${(cause as Error).message}`,
+      { cause },
+    );
   }
 }
 

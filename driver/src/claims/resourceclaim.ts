@@ -18,6 +18,8 @@ export interface ResourceClaim {
       };
     };
     readonly reservedFor?: readonly ConsumerReference[];
+    /** What drivers say of what they have given. */
+    readonly devices?: readonly { readonly driver: string; readonly data?: { readonly cpus?: string } }[];
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type Allocation,
   type State,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { columns } from "./table.ts";
 
 /** Asks the agent and prints its state: a table for people, JSON for machines. */
 export async function printState(inspectSocket: string, output: "table" | "json"): Promise<string> {
@@ -64,14 +65,4 @@ function cpusText(claim: Allocation): string {
 
 function dash(text: string | undefined): string {
   return text === undefined || text === "" ? "-" : text;
-}
-
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, n) => Math.max(...rows.map((row) => dash(row[n]).length)));
-  return rows.map((row) =>
-    row
-      .map((cell, n) => dash(cell).padEnd(widths[n] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
 }

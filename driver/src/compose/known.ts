@@ -2,7 +2,7 @@ import { allocationFromWire, WireFault } from "@dracpu/shared-proto/contract/wir
 import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 
-/** Claims that the agent remembers; what cannot be read of them is said, and left out. */
+/** Those of the agent's claims that can be read. */
 export function known(allocations: readonly Allocation[], log: LogWriter): ReturnType<typeof allocationFromWire>[] {
   return allocations.flatMap((message) => {
     try {

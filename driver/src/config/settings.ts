@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { addressOf } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { GROUP_BY, type GroupBy } from "../slices/groups.ts";
@@ -17,6 +18,12 @@ const socket = (path: string): string | undefined => {
   } catch (cause) {
     return (cause as Error).message;
   }
+};
+/** The page shows names of pods to whoever asks, so only the pod itself, and who may forward its ports, can ask. */
+const loopback = (address: string): string | undefined => {
+  const at = addressOf(address);
+  if (address === "" || (at !== undefined && ["127.0.0.1", "::1", "localhost"].includes(at.host))) return undefined;
+  return `${JSON.stringify(address)} is not on the loopback interface; wanted is 127.0.0.1:PORT or [::1]:PORT`;
 };
 const cpuList = (text: string): string | undefined => {
   try {
@@ -193,6 +200,21 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
   },
   {
+    key: "pageAddress",
+    flag: "page-address",
+    type: "string",
+    default: "127.0.0.1:8082",
+    describe: "Address of the read-only page, on the loopback interface; empty for none",
+    check: loopback,
+  },
+  {
+    key: "claimMetrics",
+    flag: "claim-metrics",
+    type: "boolean",
+    default: false,
+    describe: "A metric series for each claim, at most 200",
+  },
+  {
     key: "sysfsRoot",
     flag: "sysfs-root",
     type: "string",
@@ -239,6 +261,8 @@ export interface DriverSettings {
   readonly inspectSocket: string;
   readonly stateDir: string;
   readonly bindAddress: string;
+  readonly pageAddress: string;
+  readonly claimMetrics: boolean;
   readonly sysfsRoot: string;
   readonly sysfsOverlay: string;
   readonly logLevel: LogLevel;

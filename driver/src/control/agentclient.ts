@@ -1,4 +1,5 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { ERROR_CLAIMS, ERROR_CODE } from "@dracpu/shared-proto/contract/names.ts";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { Control } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import type { WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -7,21 +8,29 @@ import { AgentFault, type AgentFaultCode, type AgentPort } from "../prepare/port
 /** The agent sends a heartbeat every 5 s; HTTP/1.1 does not notice a peer that hangs. */
 const SILENCE_MS = 15_000;
 
+export type CallObserver = (method: string, result: "success" | "error", seconds: number) => void;
+
 /** The agent's Control service on its Unix socket. */
 export class AgentClient implements AgentPort {
   readonly #client: Client<typeof Control>;
   readonly #path: string;
+  readonly #onCall: CallObserver;
 
-  constructor(socketPath: string) {
+  /** @param onCall told of each call, with its time in seconds. */
+  constructor(socketPath: string, onCall: CallObserver = () => {}) {
     this.#path = socketPath;
+    this.#onCall = onCall;
     this.#client = createClient(Control, unixTransport(socketPath));
   }
 
-  hello: AgentPort["hello"] = (request, signal) => this.#call(() => this.#client.hello(request, { signal }), signal);
+  hello: AgentPort["hello"] = (request, signal) =>
+    this.#call("hello", () => this.#client.hello(request, { signal }), signal);
   replace: AgentPort["replace"] = (request, signal) =>
-    this.#call(() => this.#client.replace(request, { signal }), signal);
-  apply: AgentPort["apply"] = (request, signal) => this.#call(() => this.#client.apply(request, { signal }), signal);
-  await: AgentPort["await"] = (request, signal) => this.#call(() => this.#client.await(request, { signal }), signal);
+    this.#call("replace", () => this.#client.replace(request, { signal }), signal);
+  apply: AgentPort["apply"] = (request, signal) =>
+    this.#call("apply", () => this.#client.apply(request, { signal }), signal);
+  await: AgentPort["await"] = (request, signal) =>
+    this.#call("await", () => this.#client.await(request, { signal }), signal);
 
   async *watchEvents(afterSeq: bigint, signal: AbortSignal): AsyncIterable<WatchEventsResponse> {
     const watchdog = new AbortController();
@@ -42,10 +51,16 @@ export class AgentClient implements AgentPort {
     }
   }
 
-  async #call<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #call<T>(method: string, run: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const began = performance.now();
+    const done = (result: "success" | "error"): void =>
+      this.#onCall(method, result, (performance.now() - began) / 1000);
     try {
-      return await run();
+      const answer = await run();
+      done("success");
+      return answer;
     } catch (cause) {
+      done("error");
       throw this.#fault(cause, signal);
     }
   }
@@ -54,14 +69,15 @@ export class AgentClient implements AgentPort {
     if (cause instanceof AgentFault) return cause;
     const error = ConnectError.from(cause);
     const [code, why] = this.#meaning(error, signal);
-    return new AgentFault(code, why, { cause });
+    const claims = (error.metadata.get(ERROR_CLAIMS) ?? "").split(",").filter((uid) => uid !== "");
+    return new AgentFault(code, why, { cause, claims });
   }
 
   #meaning(error: ConnectError, signal: AbortSignal): [AgentFaultCode, string] {
     if (signal.aborted) return ["timeout", "the NRI agent did not answer in time"];
     switch (error.code) {
       case Code.FailedPrecondition:
-        return [error.metadata.get("dracpu-code") === "protocol" ? "protocol" : "stale", error.rawMessage];
+        return [error.metadata.get(ERROR_CODE) === "protocol" ? "protocol" : "stale", error.rawMessage];
       case Code.InvalidArgument:
         return ["refused", `the NRI agent refuses: ${error.rawMessage}`];
       case Code.DeadlineExceeded:

@@ -1,8 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
-import { diskFault, readBounded, removeWhole, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
+import { diskFault, readBounded, removeWhole, temporaryOf, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { cdiFileName, cdiSpec, readCdi, type CdiReading } from "../cdi/spec.ts";
 import type { CdiMemory, CdiPort } from "../prepare/ports.ts";
@@ -29,20 +29,15 @@ export class CdiDirectory implements CdiPort {
 
   /** @throws DiskFault */
   async remove(claimUid: string): Promise<void> {
-    if ((await this.list()).includes(claimUid)) await removeWhole(join(this.#path, cdiFileName(claimUid)));
+    const path = join(this.#path, cdiFileName(claimUid));
+    const names = await this.#names();
+    if (names.includes(basename(path)) || names.includes(basename(temporaryOf(path)))) await removeWhole(path);
   }
 
   /** uids of the claims that have a file here. @throws DiskFault */
   async list(): Promise<string[]> {
     const [head = "", tail = ""] = cdiFileName("\n").split("\n");
-    let names: string[];
-    try {
-      names = await readdir(this.#path);
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw diskFault("list", this.#path, cause);
-    }
-    return names
+    return (await this.#names())
       .filter((name) => name.startsWith(head) && name.endsWith(tail) && name.length > head.length + tail.length)
       .map((name) => name.slice(head.length, name.length - tail.length));
   }
@@ -60,6 +55,15 @@ export class CdiDirectory implements CdiPort {
       else unreadable.push({ file, why: reading.why });
     }
     return { allocations, bare, unreadable };
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#path);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw diskFault("list", this.#path, cause);
+    }
   }
 
   async #read(uid: string, path: string): Promise<CdiReading> {

@@ -29,6 +29,12 @@ export class CheckpointFile {
 
   /** @throws DiskFault where the file is there and cannot be read. */
   async load(): Promise<Loaded> {
+    const looked = await this.look();
+    return looked.kind === "damaged" ? { ...looked, aside: await keepAside(this.path) } : looked;
+  }
+
+  /** As it is, for whoever does not own it: nothing is moved. */
+  async look(): Promise<Exclude<Loaded, { kind: "damaged" }> | { readonly kind: "damaged"; readonly why: string }> {
     const text = await readBounded(this.path, MAX_BYTES);
     if (text === undefined) return { kind: "none" };
     try {
@@ -38,7 +44,7 @@ export class CheckpointFile {
         throw new Error("its checksum does not fit its content: it was cut or changed");
       return { kind: "memory", memory: parseMemory(body) };
     } catch (cause) {
-      return { kind: "damaged", aside: await keepAside(this.path), why: (cause as Error).message };
+      return { kind: "damaged", why: (cause as Error).message };
     }
   }
 }

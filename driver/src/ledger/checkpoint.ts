@@ -1,5 +1,5 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { ClaimPhase, Entry } from "./ledger.ts";
+import type { ClaimPhase, Entry, Later } from "./ledger.ts";
 
 /** What survives the process and the node. */
 export interface Memory {
@@ -9,60 +9,73 @@ export interface Memory {
   readonly entries: readonly Entry[];
   /** False while claims may live on the node that are not among the entries: an earlier checkpoint was lost, and not everybody was asked yet. */
   readonly complete: boolean;
+  /** Members that a later version added: kept, so that they survive a downgrade and the way back. */
+  readonly later?: Later;
 }
 
 const VERSION = 1;
 const PHASES: readonly ClaimPhase[] = ["allocated", "preparing", "prepared", "draining"];
 
-/** The checkpoint's text, JSON. Later versions may add members; a reader skips those it does not know. */
+/** The checkpoint's text, JSON. Later versions may add members; a version that does not know them writes them again as they were. */
 export function printMemory(memory: Memory): string {
   return JSON.stringify({
+    ...memory.later,
     version: VERSION,
     bootId: memory.bootId,
     epoch: String(memory.epoch),
     ...(memory.complete ? {} : { incomplete: true }),
-    claims: memory.entries.map((entry) => ({
+    claims: memory.entries.map(({ later, ...entry }) => ({
+      ...later,
       ...entry,
       shares: entry.shares.map((share) => ({ ...share, cpus: share.cpus.toString() })),
       idle: entry.idle.toString(),
+      ...(entry.chosen === undefined ? {} : { chosen: { ...entry.chosen, free: entry.chosen.free.toString() } }),
     })),
   });
 }
 
 /** @throws Error naming what is wrong. */
 export function parseMemory(text: string): Memory {
-  const found = JSON.parse(text) as {
+  const { version, bootId, epoch, incomplete, claims, ...rest } = JSON.parse(text) as {
     version?: number;
     bootId?: string;
     epoch?: string;
     incomplete?: boolean;
-    claims?: (Omit<Entry, "shares" | "idle"> & {
+    claims?: (Omit<Entry, "shares" | "idle" | "chosen"> & {
       shares: (Omit<Entry["shares"][number], "cpus"> & { cpus: string })[];
       idle: string;
+      chosen?: { atMs: number; free: string; wishes: string[] };
     })[];
   };
-  if (found.version !== VERSION)
-    throw new Error(`its version is ${String(found.version)}, this driver reads ${VERSION}`);
-  if (!Array.isArray(found.claims)) throw new Error("it has no claims");
+  if (version !== VERSION) throw new Error(`its version is ${String(version)}, this driver reads ${VERSION}`);
+  if (!Array.isArray(claims)) throw new Error("it has no claims");
   return {
-    bootId: found.bootId ?? "",
-    epoch: BigInt(found.epoch ?? "0"),
-    complete: found.incomplete !== true,
-    entries: found.claims.map((claim) => {
-      if (!PHASES.includes(claim.phase))
-        throw new Error(`claim ${claim.claim.uid} is in the unknown phase ${claim.phase}`);
-      return {
-        claim: claim.claim,
-        phase: claim.phase,
-        consumers: claim.consumers,
-        shares: claim.shares.map((share) => ({ ...share, cpus: CpuSet.parse(share.cpus) })),
-        idle: CpuSet.parse(claim.idle),
-        isolated: claim.isolated,
-        results: claim.results,
-        operationId: claim.operationId,
-      };
-    }),
+    bootId: bootId ?? "",
+    epoch: BigInt(epoch ?? "0"),
+    complete: incomplete !== true,
+    entries: claims.map(
+      ({ claim, phase, consumers, shares, idle, isolated, results, operationId, chosen, ...more }) => {
+        if (!PHASES.includes(phase)) throw new Error(`claim ${claim.uid} is in the unknown phase ${phase}`);
+        return {
+          claim,
+          phase,
+          consumers,
+          shares: shares.map((share) => ({ ...share, cpus: CpuSet.parse(share.cpus) })),
+          idle: CpuSet.parse(idle),
+          isolated,
+          results,
+          operationId,
+          ...(chosen === undefined ? {} : { chosen: { ...chosen, free: CpuSet.parse(chosen.free) } }),
+          ...laterOf(more),
+        };
+      },
+    ),
+    ...laterOf(rest),
   };
+}
+
+function laterOf(members: Later): { readonly later?: Later } {
+  return Object.keys(members).length === 0 ? {} : { later: members };
 }
 
 /**

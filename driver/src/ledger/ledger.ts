@@ -30,7 +30,24 @@ export interface Entry {
   /** What the kubelet is answered; empty where it is not known any more (rebuilt from CDI files). */
   readonly results: readonly OwnResult[];
   readonly operationId: string;
+  /** How its CPUs were chosen; not known of a claim that was rebuilt or adopted. */
+  readonly chosen?: Choice;
+  /** Members of its checkpoint that a later version added. */
+  readonly later?: Later;
 }
+
+/** For people who ask why a claim has these CPUs. */
+export interface Choice {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  /** CPUs that nobody held then, and nobody before it in the queue waited for. */
+  readonly free: CpuSet;
+  /** `request: wishes`, by request. */
+  readonly wishes: readonly string[];
+}
+
+/** What a version does not know, as it was read. */
+export type Later = Readonly<Record<string, unknown>>;
 
 /** Which claim holds which CPUs. In memory; the checkpoint makes it durable. No CPU is ever in two entries. */
 export class Ledger {

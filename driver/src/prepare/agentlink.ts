@@ -10,7 +10,6 @@ import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import { before } from "./before.ts";
 import { AgentFault, type AgentPort, type PrepareLog } from "./ports.ts";
-import { speaksOf } from "./speaksof.ts";
 
 const CALL_MS = 5000;
 /** One Await is held by the agent at most this long; then the state is looked at anew. */
@@ -28,7 +27,7 @@ export interface AgentLinkOptions {
   /** After each Hello: what the agent's own file holds. */
   onAgentMemory(allocations: readonly Allocation[]): void;
   /**
-   * The agent refuses a claim that it holds otherwise: containers run there. The ledger is to follow, where nothing else stands in the way.
+   * The agent keeps a claim otherwise than it was told: containers run there. The ledger is to follow, where nothing else stands in the way.
    */
   adoptHeld(held: Allocation): void;
 }
@@ -130,7 +129,11 @@ export class AgentLink {
    * How far a claim is, asked of the agent for at most `ms`, after it holds the ledger as of now.
    * @throws AgentFault
    */
-  async progress(uid: string, ms: number, signal: AbortSignal): Promise<ClaimProgress> {
+  progress(uid: string, ms: number, signal: AbortSignal): Promise<ClaimProgress> {
+    return this.#progress(uid, ms, signal, true);
+  }
+
+  async #progress(uid: string, ms: number, signal: AbortSignal, mayAdopt: boolean): Promise<ClaimProgress> {
     this.#refused.delete(uid);
     await this.push(signal);
     const refused = this.#refused.get(uid);
@@ -142,6 +145,8 @@ export class AgentLink {
         bounded,
       );
       if (answer.agentInstance !== this.#agentInstance) this.#fresh = true;
+      for (const one of answer.kept) this.#o.adoptHeld(one);
+      if (answer.kept.length > 0 && mayAdopt) return await this.#progress(uid, ms, signal, false);
       const found = answer.claims.find((claim) => claim.claimUid === uid);
       if (found === undefined) throw new AgentFault("refused", "the NRI agent did not answer for the claim");
       return found;
@@ -155,11 +160,11 @@ export class AgentLink {
   async #push(signal: AbortSignal): Promise<void> {
     for (;;) {
       try {
-        await this.#pushOnce(signal);
-        return;
+        // What the ledger took over from the agent is told at once.
+        if (!(await this.#pushOnce(signal)) || !(await this.#pushOnce(signal))) return;
       } catch (cause) {
         if (!(cause instanceof AgentFault) || cause.code !== "refused") throw cause;
-        const named = this.#wanted().filter(({ claim }) => speaksOf(cause.message, claim));
+        const named = this.#wanted().filter(({ claim }) => cause.claims.includes(claim.uid));
         if (named.length === 0) throw cause;
         for (const entry of named) {
           this.#refused.set(entry.claim.uid, { entry, why: cause.message });
@@ -179,25 +184,25 @@ export class AgentLink {
     return this.#o.ledger.entries().filter((entry) => this.#refused.get(entry.claim.uid)?.entry !== entry);
   }
 
-  async #pushOnce(signal: AbortSignal): Promise<void> {
+  /** @returns whether the agent keeps claims otherwise. */
+  async #pushOnce(signal: AbortSignal): Promise<boolean> {
     if (!this.#fresh) {
       try {
-        await this.#apply(signal);
-        return;
+        return await this.#apply(signal);
       } catch (cause) {
         if (!(cause instanceof AgentFault) || cause.code !== "stale") throw cause;
       }
     }
-    await this.#replace(signal);
+    return this.#replace(signal);
   }
 
-  async #apply(signal: AbortSignal): Promise<void> {
+  async #apply(signal: AbortSignal): Promise<boolean> {
     const now = new Map(this.#wanted().map((entry) => [entry.claim.uid, entry]));
     const upserts = [...now.values()].filter((entry) => this.#sent.get(entry.claim.uid) !== entry);
     const removals = [...this.#sent.keys()].filter((uid) => !now.has(uid));
-    if (upserts.length === 0 && removals.length === 0) return;
+    if (upserts.length === 0 && removals.length === 0) return false;
     const revision = this.#revision + 1n;
-    await this.#o.agent.apply(
+    const { kept } = await this.#o.agent.apply(
       {
         epoch: this.#epoch,
         baseRevision: this.#revision,
@@ -208,10 +213,10 @@ export class AgentLink {
       },
       signal,
     );
-    this.#accepted(now, revision);
+    return this.#accepted(now, revision, kept);
   }
 
-  async #replace(signal: AbortSignal): Promise<void> {
+  async #replace(signal: AbortSignal): Promise<boolean> {
     const hello = await this.#o.agent.hello(
       {
         driverInstance: this.#o.instance,
@@ -228,11 +233,6 @@ export class AgentLink {
       );
     }
     this.#o.onAgentMemory(hello.allocations);
-    const held = new Map(hello.allocations.map((one) => [one.claim?.uid ?? "", one]));
-    for (const uid of this.#refused.keys()) {
-      const one = held.get(uid);
-      if (one !== undefined) this.#o.adoptHeld(one);
-    }
     const own = this.#o.epoch.get();
     const epoch =
       this.#epoch >= hello.highestEpoch && this.#epoch > 0n
@@ -246,7 +246,7 @@ export class AgentLink {
     }
     const now = new Map(this.#wanted().map((entry) => [entry.claim.uid, entry]));
     const revision = this.#revision + 1n;
-    await this.#o.agent.replace(
+    const { kept } = await this.#o.agent.replace(
       {
         epoch,
         revision,
@@ -258,13 +258,15 @@ export class AgentLink {
     this.#agentInstance = hello.agentInstance;
     this.#fresh = false;
     this.#state = { connected: true, why: "", agentVersion: hello.agentVersion, nri: hello.nri };
-    this.#accepted(now, revision);
+    return this.#accepted(now, revision, kept);
   }
 
-  #accepted(now: ReadonlyMap<string, Entry>, revision: bigint): void {
+  #accepted(now: ReadonlyMap<string, Entry>, revision: bigint, kept: readonly Allocation[]): boolean {
     this.#revision = revision;
     this.#sent.clear();
     for (const [uid, entry] of now) this.#sent.set(uid, entry);
+    for (const one of kept) this.#o.adoptHeld(one);
+    return kept.length > 0;
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

@@ -40,16 +40,23 @@ export type AgentFaultCode = "away" | "stale" | "refused" | "protocol" | "timeou
 /**
  * - `away`: no connection, connection lost, agent stopping or its disk failing; try again later
  * - `stale`: the agent wants Hello and Replace first (epoch, revision or digest)
- * - `refused`: a defect of ours
+ * - `refused`: what was said of `claims` cannot be
  * - `protocol`: no protocol number in common
  * - `timeout`: no answer within the bound of the call
  */
 export class AgentFault extends Error {
   override readonly name = "AgentFault";
   readonly code: AgentFaultCode;
-  constructor(code: AgentFaultCode, message: string, options?: ErrorOptions) {
+  /** uids of the claims that are refused; the rest would be accepted. */
+  readonly claims: readonly string[];
+  constructor(
+    code: AgentFaultCode,
+    message: string,
+    options: ErrorOptions & { readonly claims?: readonly string[] } = {},
+  ) {
     super(message, options);
     this.code = code;
+    this.claims = options.claims ?? [];
   }
 }
 

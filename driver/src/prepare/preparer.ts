@@ -1,16 +1,15 @@
-import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { coded, type Code } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import { choose, goal } from "../claims/choose.ts";
-import { readClaim, readResults, type Offer, type Wanted } from "../claims/decide.ts";
-import { wishText } from "../claims/precedence.ts";
+import { readClaim, readResults, type Offer } from "../claims/decide.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
-import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import { devicesOf, differs, looking } from "./answer.ts";
 import { Calls } from "./calls.ts";
+import { fulfil } from "./fulfil.ts";
 import {
-  AgentFault,
   isReaderFault,
   type CdiPort,
   type CheckpointPort,
@@ -22,14 +21,13 @@ import {
   type UnprepareOutcome,
 } from "./ports.ts";
 import { PerKey, Shortage } from "./queue.ts";
+import { Refused } from "./refused.ts";
+import { reserve } from "./reserve.ts";
 import type { Releaser } from "./releaser.ts";
 import { untilReleased } from "./sameclaim.ts";
 
 /** The kubelet cancels at 45 s and comes back only after more than a minute, so waiting is done inside the call. */
 const PREPARE_MS = 40_000;
-const RETRY_AGENT_MS = 200;
-/** What the agent refuses, it will not take at once. */
-const RETRY_REFUSED_MS = 2000;
 const LOOK_READY_MS = 100;
 /** A claim that holds its CPUs is read again for its consumers; without the API server it is answered as it was after this long. */
 const READ_AGAIN_MS = 3000;
@@ -51,19 +49,29 @@ export interface PreparerOptions {
   readonly notReady: () => string;
   readonly log: PrepareLog;
   newOperationId(): string;
-  onPrepared(result: "success" | "error", seconds: number, cpus: number): void;
-  onUnprepared(result: "success" | "error"): void;
+  onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
+  onUnprepared(outcome: Outcome): void;
   /** A claim that had no CPUs before is prepared. */
   onServed(claim: ResourceClaim, entry: Entry): void;
   /** Kubernetes tells nobody about a release that fails. */
   onReleaseFailed(claim: ClaimRef, why: string): void;
   now(): number;
+  /** Milliseconds since 1970. */
+  time(): number;
 }
 
-class Refused extends Error {}
+/** How a call for one claim ended. */
+export interface Outcome {
+  readonly result: "success" | "error";
+  readonly claim: ClaimRef;
+  readonly operation: string;
+  /** Why it failed. */
+  readonly why: string;
+  readonly code: Code | undefined;
+}
 
 /**
- * Prepare and Unprepare, in their order: decide, reserve, checkpoint, CDI file, agent, answer. After the checkpoint a Prepare only goes
+ * Prepare and Unprepare, in their order: decide, reserve, checkpoint, then CDI file and agent, answer. After the checkpoint a Prepare only goes
  * forward; whatever fails then is a sentence, and the kubelet's next call continues there.
  */
 export class Preparer implements DraPlugin {
@@ -102,26 +110,29 @@ export class Preparer implements DraPlugin {
     const began = this.#o.now();
     const fields = { claim: `${ref.namespace}/${ref.name}`, claimUID: ref.uid, operation: this.#o.newOperationId() };
     this.#o.log.info("begin: prepare", fields);
+    const about = { claim: ref, operation: fields.operation, why: "", code: undefined };
     const seconds = (): number => (this.#o.now() - began) / 1000;
     try {
       const entry = await this.#bring(ref, fields.operation, signal);
       const cpus = cpusOf(entry);
-      this.#o.onPrepared("success", seconds(), cpus.size);
+      this.#o.onPrepared({ ...about, result: "success", seconds: seconds(), cpus });
       this.#o.log.info("end: prepare", { ...fields, cpus: cpus.toString(), seconds: seconds() });
       return { kind: "prepared", devices: devicesOf(entry) };
     } catch (cause) {
       const message = this.#stopping.signal.aborted
         ? `Cannot prepare claim ${ref.namespace}/${ref.name}: the driver is stopping; the kubelet tries again`
         : (cause as Error).message;
-      this.#o.onPrepared("error", seconds(), 0);
-      this.#o.log.warn("end: prepare", { ...fields, seconds: seconds(), cause: message });
+      const code = cause instanceof Refused && !this.#stopping.signal.aborted ? cause.code : CODES.driverNotReady;
+      const failed = { ...about, result: "error", why: message, code, seconds: seconds(), cpus: CpuSet.empty } as const;
+      this.#o.onPrepared(failed);
+      this.#o.log.warn("end: prepare", { ...fields, seconds: seconds(), cause: message, code: code.id });
       if (!(cause instanceof Refused) && (cause as { code?: unknown }).code === undefined) {
         this.#o.log.error("a prepare failed in an unforeseen way", {
           ...fields,
           cause: (cause as Error).stack ?? message,
         });
       }
-      return { kind: "refused", message: `dra.cpu: ${message}` };
+      return { kind: "refused", message: coded({ code, text: `dra.cpu: ${message}` }) };
     }
   }
 
@@ -131,27 +142,30 @@ export class Preparer implements DraPlugin {
     const claim = await this.#read(at, ref, signal);
     if (claim !== undefined && claim.metadata.uid !== ref.uid) {
       throw new Refused(
+        CODES.claimChanged,
         `Cannot prepare ${at}: it was replaced (its uid is ${claim.metadata.uid}, the kubelet asks for ${ref.uid}); delete and re-create the pod`,
       );
     }
     const leaving = await untilReleased(this.#o, ref.uid, signal);
-    if (leaving !== "") throw new Refused(`Cannot prepare ${at}: ${leaving}; the kubelet tries again`);
+    if (leaving !== "")
+      throw new Refused(CODES.claimStillInUse, `Cannot prepare ${at}: ${leaving}; the kubelet tries again`);
     const known = this.#o.ledger.get(ref.uid);
     let entry: Entry;
     if (claim === undefined) {
-      if (known === undefined) throw new Refused(`Cannot prepare ${at}: it was released meanwhile`);
+      if (known === undefined) throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: it was released meanwhile`);
       entry = { ...known, phase: known.phase === "prepared" ? "prepared" : "preparing" };
       this.#o.ledger.put(entry);
     } else if (known === undefined) {
       const wanted = readClaim(claim, this.#o.offer());
-      if (wanted.kind === "refused") throw new Refused(wanted.message);
+      if (wanted.kind === "refused") throw new Refused(CODES.claimUnusable, wanted.message);
       if (wanted.results.every(({ count }) => count === 0)) return looking(wanted, operationId);
-      entry = await this.#reserve(at, wanted, operationId, signal);
+      entry = await reserve(this.#o, PREPARE_MS, at, wanted, operationId, signal);
     } else {
       const reading = readResults(claim, this.#o.offer().driver);
-      if (reading.kind === "refused") throw new Refused(reading.message);
+      if (reading.kind === "refused") throw new Refused(CODES.claimUnusable, reading.message);
       const changed = differs(known, reading.results);
-      if (changed !== "") throw new Refused(`Cannot prepare ${at}: ${changed}; delete and re-create the pod`);
+      if (changed !== "")
+        throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: ${changed}; delete and re-create the pod`);
       entry = {
         ...known,
         claim: reading.claim,
@@ -161,11 +175,16 @@ export class Preparer implements DraPlugin {
       };
       this.#o.ledger.put(entry);
     }
-    await this.#store(at, entry);
-    await this.#enforce(at, entry, signal);
+    // The checkpoint first: after it the CPUs are the claim's, whatever happens.
+    try {
+      await this.#o.checkpoint.save();
+    } catch (cause) {
+      throw new Refused(CODES.checkpointUnwritable, `Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
+    }
+    await fulfil(this.#o, at, entry, signal);
     const now = this.#o.ledger.get(ref.uid);
     if (now === undefined || now.phase === "draining")
-      throw new Refused(`Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
+      throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
     const prepared: Entry = { ...now, phase: "prepared", results: entry.results };
     this.#o.ledger.put(prepared);
@@ -179,7 +198,7 @@ export class Preparer implements DraPlugin {
       const why = this.#refusing ? "the driver is stopping" : this.#o.notReady();
       if (why === "") return;
       if (this.#refusing || signal.aborted)
-        throw new Refused(`Cannot prepare ${at} yet: ${why}; the kubelet tries again`);
+        throw new Refused(CODES.driverNotReady, `Cannot prepare ${at} yet: ${why}; the kubelet tries again`);
       await pause(LOOK_READY_MS, signal);
     }
   }
@@ -195,95 +214,31 @@ export class Preparer implements DraPlugin {
     } catch (cause) {
       if (!isReaderFault(cause)) throw cause;
       if (isKnown && cause.isTransient) return undefined;
-      throw new Refused(`Cannot prepare ${at}: ${cause.message}; the kubelet tries again`, { cause });
+      throw new Refused(CODES.claimUnreadable, `Cannot prepare ${at}: ${cause.message}; the kubelet tries again`, {
+        cause,
+      });
     }
-    if (claim === undefined) throw new Refused(`Cannot prepare ${at}: the API server has no such claim`);
+    if (claim === undefined)
+      throw new Refused(CODES.claimUnreadable, `Cannot prepare ${at}: the API server has no such claim`);
     return claim;
-  }
-
-  /** Chooses and takes the CPUs in one turn of the event loop, so that nobody else can take them in between. */
-  async #reserve(at: string, wanted: Wanted, operationId: string, signal: AbortSignal): Promise<Entry> {
-    const { ledger, shortage, log } = this.#o;
-    const { claim, consumers, results, isolated } = wanted;
-    const wishes = [...wanted.wishes].map(([request, wish]) => `${request}: ${wishText(wish)}`);
-    const waitsFor = goal(wanted, this.#o.offer());
-    let last: { because: string; among: CpuSet } | undefined;
-    const decide = (promised: CpuSet): Entry | undefined => {
-      const offer = this.#o.offer();
-      const free = offer.machine.online.minus(ledger.held()).minus(promised);
-      const answer = choose(wanted, offer, free);
-      if (answer.kind === "chosen") {
-        const { shares, idle } = answer;
-        const entry: Entry = { claim, phase: "preparing", consumers, shares, idle, isolated, results, operationId };
-        ledger.put(entry);
-        return entry;
-      }
-      if (!answer.mayWait) throw new Refused(`Cannot prepare ${at}: ${answer.because}`);
-      if (last === undefined) log.info("a prepare waits for CPUs", { claim: at, wishes, because: answer.because });
-      last = answer;
-      return undefined;
-    };
-    const entry = await shortage.wait(waitsFor, decide, signal);
-    if (entry !== undefined) {
-      log.info("chose CPUs for a claim", { claim: at, wishes, cpus: cpusOf(entry).toString() });
-      return entry;
-    }
-    const holders = ledger.holders(last?.among ?? waitsFor.cpus);
-    throw new Refused(
-      `Cannot prepare ${at}: ${last?.because ?? "claims that came before it wait for CPUs"}. CPUs are held by ${holders === "" ? "nobody" : holders}. They did not come free within ${PREPARE_MS / 1000} s; the kubelet tries again`,
-    );
-  }
-
-  /** The checkpoint first: after it the CPUs are the claim's, whatever happens. */
-  async #store(at: string, entry: Entry): Promise<void> {
-    try {
-      await this.#o.checkpoint.save();
-      await this.#o.cdi.write(toAllocation(entry));
-    } catch (cause) {
-      throw new Refused(`Cannot prepare ${at}: ${(cause as Error).message}`, { cause });
-    }
-  }
-
-  async #enforce(at: string, entry: Entry, signal: AbortSignal): Promise<void> {
-    let why = "the NRI agent did not answer";
-    while (!signal.aborted) {
-      try {
-        const progress = await this.#o.link.progress(entry.claim.uid, 5000, signal);
-        if (progress.progress === Progress.ENFORCED) return;
-        if (progress.progress === Progress.IMPOSSIBLE)
-          throw new Refused(`Cannot prepare ${at} on CPUs ${cpusOf(entry).toString()}: ${progress.why}`);
-        if (progress.why !== "") why = progress.why;
-        await pause(RETRY_AGENT_MS, signal);
-      } catch (cause) {
-        if (cause instanceof Refused) throw cause;
-        why = (cause as Error).message;
-        await pause(
-          cause instanceof AgentFault && cause.code === "refused" ? RETRY_REFUSED_MS : RETRY_AGENT_MS,
-          signal,
-        );
-      }
-    }
-    throw new Refused(
-      `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why}. The kubelet tries again by itself`,
-    );
   }
 
   async #unprepareOne(ref: ClaimRef, signal: AbortSignal): Promise<UnprepareOutcome> {
     const fields = { claim: `${ref.namespace}/${ref.name}`, claimUID: ref.uid, operation: this.#o.newOperationId() };
+    const about = { claim: ref, operation: fields.operation, why: "", code: undefined };
     this.#o.log.info("begin: unprepare", fields);
     try {
       await this.#o.releaser.release(ref.uid, signal);
-      this.#o.onUnprepared("success");
+      this.#o.onUnprepared({ ...about, result: "success" });
       this.#o.log.info("end: unprepare", fields);
       return { kind: "done" };
     } catch (cause) {
-      this.#o.onUnprepared("error");
-      this.#o.onReleaseFailed(ref, (cause as Error).message);
-      this.#o.log.error("end: unprepare", { ...fields, cause: (cause as Error).message });
-      return {
-        kind: "failed",
-        message: `dra.cpu: Cannot release claim ${ref.namespace}/${ref.name}: ${(cause as Error).message}`,
-      };
+      const why = (cause as Error).message;
+      this.#o.onUnprepared({ ...about, result: "error", why, code: CODES.unprepareFailed });
+      this.#o.onReleaseFailed(ref, why);
+      this.#o.log.error("end: unprepare", { ...fields, cause: why, code: CODES.unprepareFailed.id });
+      const text = `dra.cpu: Cannot release claim ${ref.namespace}/${ref.name}: ${why}`;
+      return { kind: "failed", message: coded({ code: CODES.unprepareFailed, text }) };
     }
   }
 }

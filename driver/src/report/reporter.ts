@@ -1,21 +1,36 @@
+import type { Code } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
+import { Budget } from "./budget.ts";
 import type { EventApi, Involved } from "./ports.ts";
 
 /** Events of one object and reason in this process's life; a pod that fails for ever must not fill etcd. */
 const PER_OBJECT = 5;
 /** Objects whose number of Events is remembered; the oldest are forgotten. */
 const MAX_OBJECTS = 1000;
-const MAX_WAITING = 64;
+/** API writes in any minute, whatever happens on the node. */
+const PER_MINUTE = 30;
 const MAX_MESSAGE = 1000;
 
-/** Why Events are written; closed. */
-export type Reason =
-  | "ContainerRefused"
-  | "ContainerRanElsewhere"
-  | "UnprepareFailed"
-  | "ClaimStillInUse"
-  | "RequestUnknown"
-  | "NRISession";
+/** Why Events are written, with what people can look up about it; closed. A refused container has a code of its own. */
+export const REASONS = {
+  Prepared: undefined,
+  ContainerRefused: CODES.startRefused,
+  ContainerRanElsewhere: CODES.escaped,
+  ContainerRepaired: undefined,
+  ContainerConfined: CODES.confined,
+  MaskNotSet: CODES.maskFailed,
+  PoolSqueezed: CODES.poolFellBack,
+  UnprepareFailed: CODES.unprepareFailed,
+  ClaimStillInUse: CODES.claimStillInUse,
+  RequestUnknown: CODES.requestMissing,
+  NRISession: undefined,
+} as const satisfies Readonly<Record<string, Code | undefined>>;
+
+export type Reason = keyof typeof REASONS;
+
+/** Reasons, and the codes that refusals have beside theirs. */
+const KINDS = Object.keys(REASONS).length + 9;
 
 export interface ReporterOptions {
   readonly api: EventApi;
@@ -30,6 +45,7 @@ export interface ReporterOptions {
 /** Writes Kubernetes Events, one at a time, for people who look at a pod, a claim or a node. Nothing waits for them, and they may be lost. */
 export class Reporter {
   readonly #o: ReporterOptions;
+  readonly #budget = new Budget(PER_MINUTE, KINDS);
   readonly #told = new Map<string, number>();
   readonly #waiting: (() => Promise<void>)[] = [];
   #writing = false;
@@ -39,10 +55,17 @@ export class Reporter {
     this.#o = options;
   }
 
-  tell(about: Involved, reason: Reason, message: string, signal: AbortSignal): void {
+  /** @param code where it is another than the reason's. */
+  tell(
+    about: Involved,
+    reason: Reason,
+    text: string,
+    signal: AbortSignal,
+    code: Code | undefined = REASONS[reason],
+  ): void {
     const key = `${about.kind}/${about.namespace}/${about.name}/${about.uid}/${reason}`;
     const told = this.#told.get(key) ?? 0;
-    if (told >= PER_OBJECT || this.#waiting.length >= MAX_WAITING) {
+    if (told >= PER_OBJECT || !this.#budget.take(`${reason} ${code?.id ?? ""}`, this.#o.now())) {
       this.#o.onDropped();
       return;
     }
@@ -54,6 +77,8 @@ export class Reporter {
     }
     const at = new Date(this.#o.now()).toISOString().replace(/\.\d+Z$/, "Z");
     const { driver, nodeName } = this.#o;
+    const suffix = code === undefined ? "" : ` [${code.id}]`;
+    const message = text.slice(0, MAX_MESSAGE - suffix.length) + suffix;
     this.#waiting.push(() =>
       this.#o.api.write(
         {
@@ -63,8 +88,8 @@ export class Reporter {
           metadata: { generateName: `${driver}-`, namespace: about.namespace === "" ? "default" : about.namespace },
           involvedObject: about,
           reason,
-          message: message.slice(0, MAX_MESSAGE),
-          type: reason === "NRISession" ? "Normal" : "Warning",
+          message,
+          type: code === undefined ? "Normal" : "Warning",
           source: { component: driver, host: nodeName },
           firstTimestamp: at,
           lastTimestamp: at,

@@ -12,7 +12,7 @@ const take = (free: string, wanted: number): string => {
   return answer.kind === "allocated" ? answer.cpus.toString() : answer.because;
 };
 
-describe("plain allocation", () => {
+describe("allocation", () => {
   for (const [free, wanted, cpus] of [
     ["0-15", 2, "0,8"],
     ["0-15", 3, "0-1,8"],

@@ -55,6 +55,8 @@ describe("choosing for a claim", () => {
     const whole = { a: wish({ cores: "whole" }) };
     expect(said(wanted([own("a", NUMA1, 4)], whole), offer, FREE.minus(CpuSet.of(4)))).to.equal("a 5-6,13-14");
     expect(said(wanted([own("a", NUMA1, 8)], whole), offer, FREE.minus(CpuSet.of(4)))).to.match(/^~ request a/);
+    expect(said(wanted([own("a", NUMA1, 3)], whole), offer)).to.match(/^! request a/);
+    expect(said(wanted([own("a", NUMA1, 3)], { a: wish({ cores: "isolated" }) }), offer)).to.match(/^! request a/);
   });
   it("counts idle siblings: what was charged is taken, and one thread a core runs", () => {
     expect(said(wanted([own("a", NUMA1, 4)], { a: wish({ cores: "isolated" }) }), offer)).to.equal("a 4-5; idle 12-13");

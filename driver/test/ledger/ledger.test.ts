@@ -59,7 +59,11 @@ describe("the checkpoint", () => {
     bootId: "b1",
     epoch: 7n,
     complete: true,
-    entries: [entry("a", "1-2"), entry("b", "4", "draining"), entry("c", "5", "preparing")],
+    entries: [
+      { ...entry("a", "1-2"), chosen: { atMs: 5, free: CpuSet.parse("1-7"), wishes: ["cpus: packed"] } },
+      entry("b", "4", "draining"),
+      entry("c", "5", "preparing"),
+    ],
   };
 
   it("comes back as it was", async () => {
@@ -88,14 +92,25 @@ describe("the checkpoint", () => {
     expect(parseMemory(printMemory(memory))).to.deep.equal(memory);
     expect(printMemory(memory)).to.not.include("complete");
   });
-  it("of a later release, with members this one does not know, is read", () => {
+  it("of a later release, with members this one does not know, is read, and written again with them", () => {
     const later = JSON.parse(printMemory(memory)) as { claims: Record<string, unknown>[] };
-    for (const claim of later.claims) claim["tomorrow"] = 1;
-    expect(parseMemory(JSON.stringify({ ...later, more: [] })).entries.map((one) => one.claim.uid)).to.deep.equal([
-      "a",
-      "b",
-      "c",
-    ]);
+    for (const claim of later.claims) {
+      claim["tomorrow"] = { n: 1 };
+      for (const share of claim["shares"] as Record<string, unknown>[]) share["tomorrow"] = true;
+    }
+    const read = parseMemory(JSON.stringify({ ...later, more: [2] }));
+    expect(read.entries.map((one) => one.claim.uid)).to.deep.equal(["a", "b", "c"]);
+    // As claims go on under this release: the entry changes, what it does not know stays.
+    const [first, ...others] = read.entries;
+    if (first === undefined) throw new Error("no entry");
+    const written = JSON.parse(printMemory({ ...read, entries: [{ ...first, phase: "draining" }, ...others] })) as {
+      claims: object[];
+    };
+    expect(written).to.deep.include({ more: [2], version: 1 });
+    expect(written.claims[0])
+      .to.deep.include({ phase: "draining", tomorrow: { n: 1 } })
+      .and.not.have.property("later");
+    expect(written.claims[0]).to.have.deep.nested.property("shares[0].tomorrow", true);
   });
   it("of another boot keeps the CPUs of claims, and forgets what was draining", () => {
     expect(afterBoot(memory, "b1")).to.equal(memory);

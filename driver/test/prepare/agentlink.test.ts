@@ -10,7 +10,6 @@ import { expect } from "chai";
 import { Ledger, type Entry } from "../../src/ledger/ledger.ts";
 import { AgentLink } from "../../src/prepare/agentlink.ts";
 import { AgentFault, type AgentPort } from "../../src/prepare/ports.ts";
-import { speaksOf } from "../../src/prepare/speaksof.ts";
 
 const entry = (uid: string, cpus: string): Entry => ({
   claim: { uid, namespace: "d", name: uid },
@@ -115,17 +114,5 @@ describe("the link to the agent", () => {
     await run;
     expect(link.state().why).to.include("the disk is full").and.not.include("no connection");
     expect(told.at(-1)).to.include("the disk is full").and.not.include("no connection");
-  });
-
-  it("knows of which claim a refusal speaks", () => {
-    const claim = { uid: "11111111-2222-3333-4444-555555555555", namespace: "d", name: "a" };
-    for (const sentence of [
-      `the NRI agent refuses: claim ${claim.uid}: state 9 is not known`,
-      "the NRI agent refuses: Cannot move claim d/a: its containers run on r=1",
-      `CPU 3 is given to claim x and to claim ${claim.uid}`,
-    ])
-      expect(speaksOf(sentence, claim), sentence).to.equal(true);
-    for (const sentence of ["Cannot move claim d/ab: …", "Cannot move claim dd/a: …", `claim ${claim.uid}0: no`, "no"])
-      expect(speaksOf(sentence, claim), sentence).to.equal(false);
   });
 });

@@ -1,3 +1,5 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import { CONTAINER_CODES } from "@dracpu/shared-proto/codes/containers.ts";
 import { create } from "@bufbuild/protobuf";
 import { EventKind, EventSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import { expect } from "chai";
@@ -13,6 +15,7 @@ describe("Kubernetes Events", () => {
     const written: KubernetesEvent[] = [];
     const warned: unknown[] = [];
     let dropped = 0;
+    let now = 1_700_000_000_123;
     const reporter = new Reporter({
       api: {
         pod: () => Promise.resolve(undefined),
@@ -25,10 +28,10 @@ describe("Kubernetes Events", () => {
       driver: "dra.cpu",
       nodeName: "n",
       log: { info: () => {}, warn: (_message, fields) => warned.push(fields?.["cause"]), error: () => {} },
-      now: () => 1_700_000_000_123,
+      now: () => now,
       onDropped: () => (dropped += 1),
     });
-    return { reporter, written, warned, dropped: () => dropped };
+    return { reporter, written, warned, dropped: () => dropped, pass: (ms: number) => (now += ms) };
   };
 
   it("name their object, lie in its namespace, and are few for each object and reason", async () => {
@@ -44,6 +47,26 @@ describe("Kubernetes Events", () => {
     expect(last?.message.length).to.equal(1000);
     expect(last?.lastTimestamp).to.equal("2023-11-14T22:13:20Z");
     expect(last?.involvedObject).to.include({ kind: "ResourceClaim", apiVersion: "resource.k8s.io/v1", uid: "w" });
+  });
+
+  it("are at most 30 a minute, however many there are to write, and none hides another", async () => {
+    const { reporter, written, dropped, pass } = world();
+    const codes = Object.values(CONTAINER_CODES);
+    for (let n = 0; n < 1000; n++)
+      reporter.tell(podNamed("a", `p${n}`, "u"), "ContainerRefused", "no", signal, codes[0]);
+    for (const code of codes.slice(1, 10))
+      reporter.tell(podNamed("a", "q", code.id), "ContainerRefused", "no", signal, code);
+    for (const reason of ["UnprepareFailed", "MaskNotSet", "Prepared"] as const)
+      for (let n = 0; n < 20; n++) reporter.tell(podNamed("a", `r${n}`, "u"), reason, "no", signal);
+    await settled();
+    expect(written.length).to.be.at.most(30);
+    expect(written.length + dropped()).to.equal(1069);
+    const seen = new Set(written.map((one) => `${one.reason} ${/\[(.*)\]/.exec(one.message)?.[1] ?? ""}`));
+    expect(seen.size).to.equal(13);
+    pass(60_000);
+    reporter.tell(podNamed("b", "p", "u"), "ContainerRefused", "no", signal, codes[0]);
+    await settled();
+    expect(written.at(-1)?.involvedObject.namespace).to.equal("b");
   });
 
   it("that may not be written are counted, and said once", async () => {
@@ -84,6 +107,12 @@ describe("Kubernetes Events", () => {
     expect(tidingsOf(event(EventKind.REFUSED, 1000), "n", 2000)).to.deep.include({ reason: "ContainerRefused" });
     expect(tidingsOf(event(EventKind.ESCAPED, 1000), "n", 2000)?.about).to.deep.include({ kind: "Pod", name: "p" });
     expect(tidingsOf(event(EventKind.REFUSED, 1000), "n", 120_000)).to.equal(undefined);
+    expect(tidingsOf(event(EventKind.REPAIRED, 1000), "n", 2000)?.reason).to.equal("ContainerRepaired");
+    const problem = (code: string) => tidingsOf({ ...event(EventKind.PROBLEM, 1000), code }, "n", 2000)?.reason;
+    expect([CODES.confined.id, CODES.maskFailed.id].map(problem)).to.deep.equal(["ContainerConfined", "MaskNotSet"]);
+    const pool = (code: string) =>
+      tidingsOf(create(EventSchema, { kind: EventKind.POOL, timeMs: 1n, code }), "n", 2)?.reason;
+    expect(["", CODES.poolFellBack.id].map(pool)).to.deep.equal([undefined, "PoolSqueezed"]);
     expect(tidingsOf(event(EventKind.PINNED, 1000), "n", 2000)).to.equal(undefined);
     expect(tidingsOf(create(EventSchema, { kind: EventKind.SESSION, timeMs: 1n }), "n", 2)?.about.kind).to.equal(
       "Node",

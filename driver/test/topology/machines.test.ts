@@ -166,24 +166,6 @@ describe("the machines", () => {
     ]);
     expect(read("grace-gb200-34n").numaNodes[1]?.distances.get(33)).to.equal(12);
   });
-
-  it("is read in time that grows with the machine, not with its square", function () {
-    this.timeout(20_000);
-    const timed = (name: string): number => {
-      const text = overlayOf(name);
-      let best = Infinity;
-      for (let n = 0; n < 3; n++) {
-        const began = performance.now();
-        readMachine(SysfsOverlay.parse(text, undefined));
-        best = Math.min(best, performance.now() - began);
-      }
-      return best;
-    };
-    const small = timed("epyc-9754-2s-512");
-    const large = timed("xeon-16s-1536");
-    console.log(`      overlay text to Machine: 512 CPUs ${small.toFixed(0)} ms, 1,536 CPUs ${large.toFixed(0)} ms`);
-    expect(large).to.be.lessThan(Math.max(100, 6 * small));
-  });
 });
 
 function sortedText(text: string | undefined): string {

@@ -31,6 +31,7 @@ export interface AgentOptions {
   readonly bindAddress?: string;
   /** By a configuration file, as in a pod. */
   readonly byFile?: boolean;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** The agent as a process, with a test in the driver's place: it says what claims there are, and waits for them. */
@@ -81,7 +82,10 @@ export class AgentProcess {
       this.#o.lever,
     ];
     const args = this.#o.byFile === true ? byConfigFile(AGENT_SETTINGS, flags, join(this.#o.dir, "agent.yaml")) : flags;
-    this.daemon = startDaemon(`agent-${this.#starts}`, [...this.#o.argv, "run", ...args], { logDir: this.#o.dir });
+    this.daemon = startDaemon(`agent-${this.#starts}`, [...this.#o.argv, "run", ...args], {
+      logDir: this.#o.dir,
+      ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
+    });
   }
 
   /** A machine that is played has as many CPUs as the test says, whatever this one has. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { FakePortForward } from "./portforward.ts";
 import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import type { StoredSlice } from "@dracpu/driver/publish/ports.ts";
 import type { KubernetesEvent } from "@dracpu/driver/report/ports.ts";
@@ -27,6 +28,9 @@ export class FakeApiServer {
   readonly events: KubernetesEvent[] = [];
   /** By name. */
   readonly pods = new Map<string, object>();
+  /** Pods of this product, as a list of all pods by label finds them. */
+  driverPods: object[] = [];
+  readonly portForward = new FakePortForward();
   /** Text in place of the next lists of slices, a success in HTTP's eyes. */
   oddList: string | undefined;
   readonly nodeUid = randomUUID();
@@ -46,6 +50,7 @@ export class FakeApiServer {
   #version = 1;
 
   async listen(): Promise<void> {
+    this.#server.on("upgrade", (request, socket, head: Buffer) => this.portForward.upgrade(request, socket, head));
     await new Promise<void>((resolve) => {
       this.#server.listen(0, "127.0.0.1", resolve);
     });
@@ -61,7 +66,8 @@ export class FakeApiServer {
         apiVersion: "v1",
         kind: "Config",
         "current-context": name,
-        clusters: [{ name, cluster: { server } }],
+        // The client speaks plain HTTP only where nothing is verified.
+        clusters: [{ name, cluster: { server, "insecure-skip-tls-verify": true } }],
         users: [{ name, user: {} }],
         contexts: [{ name, context: { cluster: name, user: name } }],
       }),
@@ -94,6 +100,11 @@ export class FakeApiServer {
     this.#tell("DELETED", this.#stamped(slice));
   }
 
+  podsOn(query: URLSearchParams): object[] {
+    const node = (query.get("fieldSelector") ?? "").replace("spec.nodeName=", "");
+    return this.driverPods.filter((pod) => (pod as { spec?: { nodeName?: string } }).spec?.nodeName === node);
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => {
@@ -116,8 +127,19 @@ export class FakeApiServer {
       return;
     }
     const claim = new RegExp(`^${API}/namespaces/([^/]+)/resourceclaims/([^/]+)$`).exec(url.pathname);
+    const claimStatus = new RegExp(`^${API}/namespaces/([^/]+)/resourceclaims/([^/]+)/status$`).exec(url.pathname);
     const slice = new RegExp(`^${API}/resourceslices(?:/([^/]+))?$`).exec(url.pathname);
-    if (claim !== null) {
+    if (url.pathname === "/version") answer(response, { major: "1", minor: "36", gitVersion: "v1.36.3" });
+    else if (claimStatus !== null) {
+      const key = `${claimStatus[1] ?? ""}/${claimStatus[2] ?? ""}`;
+      const found = this.claims.get(key);
+      const { status: told } = JSON.parse(text) as { status: ResourceClaim["status"] };
+      if (found === undefined) notFound(response, "resourceclaims", claimStatus[2] ?? "");
+      else {
+        this.claims.set(key, { ...found, status: { ...found.status, ...told } });
+        answer(response, this.claims.get(key));
+      }
+    } else if (claim !== null) {
       const found = this.claims.get(`${claim[1] ?? ""}/${claim[2] ?? ""}`);
       if (found === undefined) notFound(response, "resourceclaims", claim[2] ?? "");
       else answer(response, found);
@@ -128,6 +150,8 @@ export class FakeApiServer {
       const found = this.pods.get(url.pathname.split("/").pop() ?? "");
       if (found === undefined) notFound(response, "pods", url.pathname.split("/").pop() ?? "");
       else answer(response, found);
+    } else if (url.pathname === "/api/v1/pods") {
+      answer(response, { metadata: { resourceVersion: String(this.#version) }, items: this.podsOn(query) });
     } else if (url.pathname === `${API}/resourceclaims`) {
       answer(response, { metadata: { resourceVersion: String(this.#version) }, items: [...this.claims.values()] });
     } else if (/^\/api\/v1\/nodes\/[^/]+$/.test(url.pathname)) {

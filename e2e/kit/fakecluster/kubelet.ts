@@ -43,7 +43,7 @@ export class FakeKubelet {
   }
 
   /** Waits for a registration socket, as the kubelet's watcher does, and takes the plugin in, or refuses it with `error`. */
-  async register(error = "", ms = 20_000): Promise<PluginInfo> {
+  async register(error = "", ms = 60_000): Promise<PluginInfo> {
     const registry = join(this.rootDir, "plugins_registry");
     const name = await until(
       "a registration socket",

@@ -60,6 +60,8 @@ export class FakeRuntime {
   readonly updates: ContainerUpdate[] = [];
   /** Called for each of them. */
   onUpdate: (update: ContainerUpdate) => void = () => {};
+  /** The plugin's connection is gone. */
+  onLost: () => void = () => {};
   events = 0;
   connections = 0;
 
@@ -163,6 +165,7 @@ export class FakeRuntime {
     socket.on("close", () => {
       for (const one of this.#pending.values()) one.reject(new Error("ttrpc: closed"));
       this.#pending.clear();
+      if (this.#socket === socket) this.onLost();
     });
   }
 

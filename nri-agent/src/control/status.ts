@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ERROR_CLAIMS, ERROR_CODE } from "@dracpu/shared-proto/contract/names.ts";
 import { ContractFault, type ContractCode } from "../enforce/contract.ts";
 
 const CODES: Readonly<Record<ContractCode, Code>> = {
@@ -15,6 +16,9 @@ const CODES: Readonly<Record<ContractCode, Code>> = {
 export function toStatus(cause: unknown): ConnectError {
   if (cause instanceof ConnectError) return cause;
   if (cause instanceof ContractFault)
-    return new ConnectError(cause.message, CODES[cause.code], { "dracpu-code": cause.code });
+    return new ConnectError(cause.message, CODES[cause.code], {
+      [ERROR_CODE]: cause.code,
+      ...(cause.claims.length === 0 ? {} : { [ERROR_CLAIMS]: cause.claims.join(",") }),
+    });
   return new ConnectError((cause as Error).message, Code.Internal);
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fromJson, toJson, type JsonValue } from "@bufbuild/protobuf";
 import {
@@ -31,7 +32,10 @@ export type Loaded =
   /** Set aside under `aside`; the driver's Replace makes a new one. */
   | { readonly kind: "damaged"; readonly aside: string; readonly why: string };
 
-/** The agent's own file, `agent.json` in its state directory: what drivers told it, in JSON that later versions can read. */
+/**
+ * The agent's own file, `agent.json` in its state directory: what drivers told it, in JSON that other versions can read. Its last member is the
+ * SHA-256 of the bytes before, so that members which a version does not know are covered too; a file of a version before it has none.
+ */
 export class AgentFile implements MemoryPort {
   readonly path: string;
 
@@ -51,7 +55,8 @@ export class AgentFile implements MemoryPort {
       allocations: memory.allocations.map((one) => toJson(AllocationSchema, allocationToWire(one))),
       orphans: memory.orphans.map((one) => toJson(AllocationSchema, allocationToWire(one))),
     };
-    return writeWhole(this.path, `${JSON.stringify(shape, undefined, 1)}\n`);
+    const body = JSON.stringify(shape, undefined, 1).slice(0, -END.length);
+    return writeWhole(this.path, `${body},\n "sum": "${sum(body)}"${END}\n`);
   }
 
   /** @throws DiskFault where the file is there and cannot be read. */
@@ -66,7 +71,17 @@ export class AgentFile implements MemoryPort {
   }
 }
 
+/** Of the object that the file is. */
+const END = "\n}";
+
+function sum(body: string): string {
+  return createHash("sha256").update(body).digest("hex");
+}
+
 function parse(text: string): AgentMemory {
+  const found = /,\n "sum": "([^"]*)"\n}\n?$/.exec(text);
+  if (found !== null && found[1] !== sum(text.slice(0, found.index)))
+    throw new Error("its checksum does not fit its content: it was cut or changed");
   const shape = JSON.parse(text) as FileShape;
   if (shape.version !== VERSION)
     throw new Error(`its version is ${String(shape.version)}, this agent reads ${VERSION}`);

@@ -8,6 +8,7 @@ import {
   type ClaimProgress,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { allocationToWire } from "@dracpu/shared-proto/contract/wire.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import { ContractFault } from "./contract.ts";
@@ -52,8 +53,10 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
       ? answer(Progress.DRAINED)
       : answer(Progress.LIVING, "containers of the claim still live", living);
   }
+  if (living.length === 0 && node.orphans.has(uid))
+    return answer(Progress.PENDING, "its former CPUs are being given up");
   const cpus = cpusOf(allocation).union(allocation.idle);
-  const impossible = impossibility(node, allocation);
+  const impossible = impossibility(node, allocation, living);
   if (impossible !== "") return answer(Progress.IMPOSSIBLE, impossible);
   const others = othersOn(node, uid, cpus);
   if (others.length > 0) {
@@ -94,7 +97,12 @@ function mayRunOn(node: NodeKnowledge, container: ContainerRecord, cpus: CpuSet)
   return node.reach(container)?.overlaps(cpus) === true;
 }
 
-function impossibility(node: NodeKnowledge, allocation: AllocationRecord): string {
+function impossibility(node: NodeKnowledge, allocation: AllocationRecord, living: readonly ContainerRecord[]): string {
+  const { uid } = allocation.claim;
+  const said = node.allocations.get(uid);
+  if (said !== undefined && node.orphans.has(uid)) {
+    return `${name(living[0]?.ref)} runs on its CPUs ${shareText(allocation)} and is never moved, while the driver says ${shareText(said)}; delete its pod`;
+  }
   const online = node.machine?.online;
   const cpus = cpusOf(allocation);
   if (online !== undefined && !cpus.isEmpty && !cpus.overlaps(online))
@@ -103,6 +111,13 @@ function impossibility(node: NodeKnowledge, allocation: AllocationRecord): strin
     return `it asks for isolated CPUs (no load balancing), which only the kernel lever gives, and that is not in force here: ${node.levers.why}`;
   }
   return "";
+}
+
+export function shareText(allocation: AllocationRecord): string {
+  return allocation.shares
+    .map((share) => `${share.request}=${share.cpus.toString()}`)
+    .sort()
+    .join(" ");
 }
 
 function othersOn(node: NodeKnowledge, uid: string, cpus: CpuSet): ContainerRecord[] {
@@ -165,6 +180,10 @@ export class Waiters {
       agentInstance: this.#identity.instance,
       nriSessionId: this.#node.synchronized ? (this.#node.session?.id ?? "") : "",
       claims: request.claims.map((uid) => progressOf(this.#node, uid, this.#canUpdate())),
+      kept: this.#node
+        .kept()
+        .filter(({ claim }) => request.claims.includes(claim.uid))
+        .map(allocationToWire),
     });
   }
 

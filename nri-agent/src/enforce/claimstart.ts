@@ -84,15 +84,20 @@ export class ClaimStart {
   }
 
   /**
-   * A claim's container was created beside living ones on the same CPUs. Its cgroup, which the runtime makes next, has a mask
-   * that meets their partitions, and the kernel invalidates a partition when a sibling gets such a mask: so the pod becomes
-   * the partition now, before the cgroup is there, and not at the start.
+   * A container was created in a pod of claim containers. Its cgroup, which the runtime makes next, would undo their partitions: a mask
+   * that meets a sibling's partition invalidates it, and what has no CPU of its pod's partition runs on all of them. So that changes now,
+   * and not at the start, which may come without us.
    */
   beforeCgroup(container: ContainerRecord): void {
     const { wanted } = container;
-    if (wanted === undefined || this.#node.levers.force !== "kernel" || container.phase !== "created") return;
-    const mate = this.#livingOn(container, wanted).find(
-      (other) => other.ref.podUid === container.ref.podUid && other.partition === "own",
+    if (wanted === undefined || this.#node.levers.force !== "kernel") return;
+    if (container.role !== "claim") {
+      this.#leavePodPartition(container);
+      return;
+    }
+    const mate = this.#inPod(container).find(
+      ({ role, partition, wanted: its }) =>
+        role === "claim" && (partition === "pod" || (partition === "own" && its?.overlaps(wanted) === true)),
     );
     if (mate === undefined) return;
     const why = this.enforce(mate);
@@ -104,17 +109,36 @@ export class ClaimStart {
    * @returns "" or why it must not run.
    */
   beforeShared(container: ContainerRecord): string {
+    const isolated = this.#leavePodPartition(container);
+    return isolated === undefined
+      ? ""
+      : `several containers of its pod run on isolated CPUs of one claim (${isolated.ref.name} is one), so the pod can have no container without a claim; give each container a claim or request of its own`;
+  }
+
+  /**
+   * Somebody without a claim runs already in a pod that is a partition: created while nobody watched. Being alone comes before being
+   * isolated.
+   * @returns "" or what is lost by it.
+   */
+  besideShared(container: ContainerRecord): string {
+    const isolated = this.#leavePodPartition(container, true);
+    return isolated === undefined
+      ? ""
+      : `container ${container.ref.name}, which has no claim, runs in its pod: masks keep others off its CPUs, and they are isolated no longer; restart its pod`;
+  }
+
+  /** @returns a container whose isolation stands against it. */
+  #leavePodPartition(container: ContainerRecord, evenIsolated = false): ContainerRecord | undefined {
     const pod = podCgroup(container);
-    if (pod === undefined || this.#partitions.living(pod) === undefined) return "";
+    if (pod === undefined || this.#partitions.living(pod) === undefined) return undefined;
     const users = this.#inPod(container).filter((one) => one.role === "claim");
     const isolated = users.find((one) => this.#isIsolated(one));
-    if (isolated !== undefined) {
-      return `several containers of its pod run on isolated CPUs of one claim (${isolated.ref.name} is one), so the pod can have no container without a claim; give each container a claim or request of its own`;
-    }
+    if (isolated !== undefined && !evenIsolated) return isolated;
     const first = users[0];
     if (first !== undefined) this.toMasks(first, "a shared container starts in its pod", users);
     this.#partitions.release(pod);
-    return "";
+    if (container.phase !== "created") this.#mover.settle(container);
+    return isolated;
   }
 
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
@@ -138,8 +162,11 @@ export class ClaimStart {
   }
 
   #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
-    const coming = this.#comingOn(container, wanted);
-    const overlapping = [...this.#livingOn(container, wanted), ...coming];
+    const coming = this.#comingInPod(container);
+    const overlapping = [
+      ...this.#livingOn(container, wanted),
+      ...coming.filter((other) => other.wanted?.overlaps(wanted) === true),
+    ];
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
     if (overlapping.length === 0 && !podIsPartition) {
@@ -213,12 +240,12 @@ export class ClaimStart {
     );
   }
 
-  /** Claim containers of its pod that are created and not started: the runtime may give them cgroups at any time. */
-  #comingOn(container: ContainerRecord, cpus: CpuSet): ContainerRecord[] {
+  /** Claim containers of its pod that are created and not started: the runtime may give them cgroups at any time, with or without us. */
+  #comingInPod(container: ContainerRecord): ContainerRecord[] {
     const found: ContainerRecord[] = [];
     for (const other of this.#node.containers.values()) {
       if (other === container || other.phase !== "created" || other.role !== "claim") continue;
-      if (other.ref.podUid === container.ref.podUid && other.wanted?.overlaps(cpus) === true) found.push(other);
+      if (other.ref.podUid === container.ref.podUid) found.push(other);
     }
     return found;
   }

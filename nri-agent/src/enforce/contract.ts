@@ -16,7 +16,7 @@ import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts
  * Why the agent refuses a call of the contract. Codes are closed; the control edge's `status.ts` maps them to Connect codes:
  *
  * - `epoch-too-low`, `revision-gap`, `digest-mismatch`: FAILED_PRECONDITION, answered by the driver with Hello and Replace
- * - `bad-message`: INVALID_ARGUMENT, a defect of the caller
+ * - `bad-message`: INVALID_ARGUMENT, a defect of the caller; `claims` are those without which the rest would be accepted
  * - `protocol`: FAILED_PRECONDITION, no protocol number in common
  * - `disk`: UNAVAILABLE, the agent's own file could not be written; nothing was accepted
  * - `stopping`: UNAVAILABLE
@@ -27,9 +27,16 @@ export type ContractCode =
 export class ContractFault extends Error {
   override readonly name = "ContractFault";
   readonly code: ContractCode;
-  constructor(code: ContractCode, message: string, options?: ErrorOptions) {
+  /** uids */
+  readonly claims: readonly string[];
+  constructor(
+    code: ContractCode,
+    message: string,
+    options: ErrorOptions & { readonly claims?: readonly string[] } = {},
+  ) {
     super(message, options);
     this.code = code;
+    this.claims = options.claims ?? [];
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { MarkNames } from "../truth/marks.ts";
@@ -18,7 +19,7 @@ import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
 import { RuntimeUpdates } from "./updates.ts";
 import { Verifier } from "./verifier.ts";
-import { hindrancesOf, stateOf, type SessionReport, type Tally } from "./view.ts";
+import { hindrancesOf, problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
   readonly cgroup: CgroupPort;
@@ -51,6 +52,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   readonly #ledger: Ledger;
   readonly #waiters: Waiters;
   readonly #verifier: Verifier;
+  /** The shared pool changed, and not everybody is where it should be. */
+  #movingSince: number | undefined;
   #lastPool: Pool | undefined;
   #isTelling = false;
 
@@ -169,8 +172,18 @@ export class Enforcer implements ControlHandler, InspectHandler {
     );
   }
 
-  /** Sentences; empty where all is well. */
-  hindrances(): string[] {
+  /** Containers that the kernel may run on CPUs which they should not have. */
+  mismatched(): number {
+    return [...this.#node.containers.values()].filter((one) => this.#node.isTooWide(one)).length;
+  }
+
+  /** All that people should know of; empty where all is well. */
+  problems(): Finding[] {
+    return problemsOf(this.#node, this.#options.session());
+  }
+
+  /** Of these, what keeps the agent from its work. */
+  hindrances(): Finding[] {
     return hindrancesOf(this.#node, this.#options.session());
   }
 
@@ -190,6 +203,11 @@ export class Enforcer implements ControlHandler, InspectHandler {
     if (pool !== undefined && (this.#lastPool === undefined || !pool.shared.equals(this.#lastPool.shared))) {
       this.#lastPool = pool;
       this.#parts.say.pool(pool);
+      this.#movingSince ??= this.#options.clock.now();
+    }
+    if (this.#movingSince !== undefined && this.mismatched() === 0) {
+      this.#options.observer.moved(this.#options.clock.now() - this.#movingSince);
+      this.#movingSince = undefined;
     }
     this.#waiters.wake();
   }

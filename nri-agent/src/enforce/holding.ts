@@ -1,5 +1,6 @@
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { ContainerRecord } from "../masks/container.ts";
+import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
 
 /**
@@ -11,7 +12,8 @@ export function adoptPartitions(parts: EnforcerParts): void {
   const { node, partitions, cgroup } = parts;
   const users = new Map<string, ContainerRecord[]>();
   for (const record of node.containers.values()) {
-    if (record.cgroup === undefined || !cgroup.populated(record.cgroup)) continue;
+    if (record.cgroup === undefined || (node.levers.force !== "kernel" && record.uses.length === 0)) continue;
+    if (!cgroup.populated(record.cgroup)) continue;
     for (const path of [record.cgroup, podOf(record.cgroup)]) users.set(path, [...(users.get(path) ?? []), record]);
   }
   partitions.adopt(users, node.truth !== "none");
@@ -24,17 +26,64 @@ export function adoptPartitions(parts: EnforcerParts): void {
  */
 export function holdClaims(parts: EnforcerParts): void {
   const { node, partitions, claimStart, say } = parts;
-  if (node.levers.force !== "kernel" || node.truth === "none") return;
+  if (node.truth === "none") return;
+  if (node.levers.force !== "kernel") {
+    leavePartitions(parts);
+    return;
+  }
+  for (const record of node.containers.values()) {
+    if (record.role === "claim" || record.phase !== "running" || record.cgroup === undefined) continue;
+    if (partitions.living(podOf(record.cgroup)) === undefined || record.wanted === undefined) continue;
+    const why = claimStart.besideShared(record);
+    if (why !== "") say.problem(why, record.ref, CODES.maskFailed);
+  }
   for (const record of node.containers.values()) {
     if (!isLoose(parts, record)) continue;
     recognise(parts, record);
     if (record.partition !== "none") continue;
     const why = claimStart.hold(record);
-    if (why !== "") say.problem(`Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`, record.ref);
+    if (why !== "") say.problem(notAlone(record, why), record.ref, CODES.maskFailed);
   }
   if (node.truth === "confirmed") {
     partitions.releaseWhere((ids) => ![...ids].some((id) => node.containers.get(id)?.role === "claim"));
   }
+}
+
+/** An earlier life used the kernel lever, and this one does not: masks take over, others' first. */
+function leavePartitions({ node, partitions, mover }: EnforcerParts): void {
+  if (partitions.isEmpty) return;
+  for (const record of node.containers.values()) if (record.role !== "claim") mover.settle(record, false);
+  partitions.releaseWhere(() => true);
+  for (const record of node.containers.values()) Object.assign(record, { partition: "none", partitionText: "" });
+}
+
+/**
+ * What the kernel has invalidated is told, and repaired or replaced by masks.
+ * @param podUid of this pod alone; `undefined`: all.
+ */
+export function checkPartitions(parts: EnforcerParts, podUid?: string): void {
+  const { node, partitions, claimStart, say } = parts;
+  for (const container of [...node.containers.values()]) {
+    if (podUid !== undefined && container.ref.podUid !== podUid) continue;
+    if (container.partition === "none" || container.cgroup === undefined || !isWatched(container)) continue;
+    const path = container.partition === "own" ? container.cgroup : podOf(container.cgroup);
+    const problem = partitions.problemOf(path);
+    if (problem === undefined) continue;
+    container.partitionText = partitions.textOf(path);
+    if (container.partitionText === "") continue;
+    // One that runs on wrong CPUs has been told already, by its mask.
+    const isNews = !node.isTooWide(container);
+    if (isNews) say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
+    container.partition = "none";
+    const why = claimStart.hold(container, path);
+    if (why !== "") say.problem(notAlone(container, why), container.ref, CODES.maskFailed);
+    else if (isNews) say.repaired(container);
+    parts.changed();
+  }
+}
+
+export function notAlone(record: ContainerRecord, why: string): string {
+  return `Cannot give CPUs ${record.wanted?.toString() ?? ""} to it alone: ${why}`;
 }
 
 function isLoose({ node }: EnforcerParts, record: ContainerRecord): boolean {

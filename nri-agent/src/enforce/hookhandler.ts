@@ -13,8 +13,10 @@ import {
   type UpdateContainerResponse,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { nextPhase, type ContainerRecord, type Grant } from "../masks/container.ts";
-import { admit } from "../truth/admit.ts";
+import { admit, type Admission } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
+import { isolationClash } from "./podmates.ts";
+import { checkPartitions } from "./holding.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
 import { pinReply, sharedReply } from "./replies.ts";
@@ -98,18 +100,20 @@ export class HookHandler implements RuntimeHooks {
       allocation: (uid) => node.claim(uid),
       otherLivingPod: (uid) => node.otherLivingPod(uid, record.ref.podUid),
     });
-    if (decision.kind === "refuse") {
-      this.#p.observer.refused(decision.reason);
-      this.#p.say.refused(record.ref, decision);
-      throw new HookRefusal(decision.message);
-    }
+    if (decision.kind === "refuse") this.#refuseCreate(record, decision);
     if (decision.kind === "pin") {
       record.role = "claim";
       record.uses = decision.uses;
       record.marked = decision.uses.map((use) => use.claimUid);
     } else if (this.#ownPodUid !== "" && record.ref.podUid === this.#ownPodUid) record.role = "own";
+    const clash = record.role === "own" ? undefined : isolationClash(node, record);
+    if (clash !== undefined) this.#refuseCreate(record, clash);
     node.containers.set(record.ref.id, record);
     this.#grantsAreOver(record.ref.id);
+    record.wanted = node.wantedMask(record, node.pool());
+    if (record.wanted === undefined) return create(CreateContainerResponseSchema);
+    // From this reply on the runtime needs us no more to start it: where its cgroup would undo a partition, that changes first.
+    this.#p.claimStart.beforeCgroup(record);
     record.wanted = node.wantedMask(record, node.pool());
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
     record.sent = record.wanted;
@@ -117,7 +121,6 @@ export class HookHandler implements RuntimeHooks {
     const update = this.#p.updates.forReply(record.ref.id);
     if (decision.kind !== "pin") return sharedReply(record.wanted, update);
     this.#p.say.pinned(record);
-    this.#p.clock.later(0, () => this.#p.claimStart.beforeCgroup(record));
     return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
   }
 
@@ -155,6 +158,8 @@ export class HookHandler implements RuntimeHooks {
           `dra.cpu: cannot start ${who}: it would run on CPUs that belong to claims (${record.problem || "its mask became stale"}); the kubelet tries again`,
         );
       }
+      // The runtime gave its cgroup the mask of its creation, which may be older than a partition beside it.
+      checkPartitions(this.#p, record.ref.podUid);
     }
     this.#p.changed();
   }
@@ -220,6 +225,12 @@ export class HookHandler implements RuntimeHooks {
     this.#p.node.containers.set(record.ref.id, record);
     record.wanted = this.#p.node.wantedMask(record, this.#p.node.pool());
     return record;
+  }
+
+  #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
+    this.#p.observer.refused(refusal.reason);
+    this.#p.say.refused(record.ref, refusal);
+    throw new HookRefusal(refusal.message);
   }
 
   #refuseStart(record: ContainerRecord, message: string): never {

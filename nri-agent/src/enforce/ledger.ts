@@ -12,13 +12,11 @@ import {
   type ReplaceResponse,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
-import {
-  allocationFromWire,
-  allocationToWire,
-  machineFromWire,
-  WireFault,
-} from "@dracpu/shared-proto/contract/wire.ts";
+import { allocationToWire, machineFromWire } from "@dracpu/shared-proto/contract/wire.ts";
+import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { shareText } from "./awaiting.ts";
 import { ContractFault } from "./contract.ts";
+import { allocationOf, checkDisjoint, wire } from "./words.ts";
 import type { EnforcerParts } from "./parts.ts";
 import type { MemoryPort } from "./ports.ts";
 import { holdClaims } from "./holding.ts";
@@ -76,13 +74,12 @@ export class Ledger {
       const machine = wire(() => machineFromWire(request.machine));
       const next = new Map<string, AllocationRecord>();
       for (const message of request.allocations) {
-        const allocation = wire(() => allocationFromWire(message));
-        if (next.has(allocation.claim.uid))
-          throw new ContractFault("bad-message", `claim ${allocation.claim.uid} is named twice`);
-        next.set(allocation.claim.uid, allocation);
+        const allocation = allocationOf(message);
+        const { uid } = allocation.claim;
+        if (next.has(uid)) throw new ContractFault("bad-message", `claim ${uid} is named twice`, { claims: [uid] });
+        next.set(uid, allocation);
       }
-      checkDisjoint(next.values());
-      for (const allocation of next.values()) this.#checkNotMoved(allocation);
+      checkDisjoint(next.values(), node.allocations);
       if (request.epoch === node.held.epoch && request.revision < node.held.revision) {
         throw new ContractFault(
           "revision-gap",
@@ -113,7 +110,7 @@ export class Ledger {
       const next = new Map(node.allocations);
       for (const uid of request.removals) next.delete(uid);
       for (const message of request.upserts) {
-        const allocation = wire(() => allocationFromWire(message));
+        const allocation = allocationOf(message);
         next.set(allocation.claim.uid, allocation);
       }
       const digest = digestOf(next.values());
@@ -132,21 +129,26 @@ export class Ledger {
           "Cannot apply the change: the claims held here differ from the driver's; send Replace",
         );
       }
-      checkDisjoint(next.values());
-      for (const message of request.upserts) this.#checkNotMoved(wire(() => allocationFromWire(message)));
+      checkDisjoint(next.values(), node.allocations);
       await this.#accept(request.epoch, request.revision, next, () => {});
       return create(ApplyResponseSchema, this.#answer());
     });
   }
 
-  /** Drained orphans leave the file some time later; a restart in between only asks the kernel again. */
+  /**
+   * Orphans of which nothing lives are forgotten, and what the driver says holds. They leave the file some time later; a restart in between
+   * only asks the kernel again.
+   */
   forgetDrained(): void {
     const { node } = this.#p;
+    let changed = false;
     for (const [uid, orphan] of node.orphans) {
-      if (!node.isDrained(orphan)) continue;
+      if (!node.synchronized || node.containersOf(uid).length > 0) continue;
       node.orphans.delete(uid);
-      this.#p.say.drained(orphan);
+      if (node.allocations.has(uid)) changed = true;
+      else this.#p.say.drained(orphan);
     }
+    if (changed) this.#p.mover.refresh();
   }
 
   async #accept(
@@ -189,20 +191,28 @@ export class Ledger {
     replaceMap(node.orphans, orphans);
     alsoChange();
     for (const record of node.containers.values()) assignRole(node, record);
+    // Who is to be held alone has to know its CPUs first.
+    this.#p.mover.compute();
     if (node.synchronized) holdClaims(this.#p);
     this.#p.mover.refresh();
     this.#p.reaper.expect();
     this.#p.changed();
   }
 
-  /** Claims that are named no more, and whose containers live or cannot be known: they drain on our own account. */
+  /**
+   * Claims whose containers live, or cannot be known, and that the driver names no more, which drain on our own account, or names with other
+   * CPUs: a running exclusive container is never moved, so they stay as they are.
+   */
   #orphans(next: ReadonlyMap<string, AllocationRecord>): Map<string, AllocationRecord> {
     const { node } = this.#p;
     const orphans = new Map<string, AllocationRecord>();
     for (const claim of node.claims()) {
       const { uid } = claim.claim;
-      if (!next.has(uid) && (!node.synchronized || node.containersOf(uid).length > 0))
-        orphans.set(uid, { ...claim, state: "draining" });
+      if (node.synchronized && node.containersOf(uid).length === 0) continue;
+      const said = next.get(uid);
+      if (said === undefined) orphans.set(uid, { ...claim, state: "draining" });
+      else if (shareText(said) !== shareText(claim))
+        orphans.set(uid, { ...said, shares: claim.shares, idle: claim.idle });
     }
     return orphans;
   }
@@ -219,23 +229,6 @@ export class Ledger {
     }
   }
 
-  /** A running exclusive container is never moved: the same claim cannot come with other CPUs while one of it lives. */
-  #checkNotMoved(allocation: AllocationRecord): void {
-    const { node } = this.#p;
-    const before = node.claim(allocation.claim.uid);
-    if (before === undefined || node.containersOf(allocation.claim.uid).length === 0) return;
-    const text = (one: AllocationRecord): string =>
-      one.shares
-        .map((share) => `${share.request}=${share.cpus.toString()}`)
-        .sort()
-        .join(" ");
-    if (text(before) === text(allocation)) return;
-    throw new ContractFault(
-      "bad-message",
-      `Cannot move claim ${allocation.claim.namespace}/${allocation.claim.name}: its containers run on ${text(before)}, the driver says ${text(allocation)}`,
-    );
-  }
-
   #held(): { epoch: bigint; revision: bigint; digest: string } {
     const { epoch, revision, digest } = this.#p.node.held;
     return { epoch, revision, digest };
@@ -245,12 +238,14 @@ export class Ledger {
     agentInstance: string;
     nriSessionId: string;
     held: { epoch: bigint; revision: bigint; digest: string };
+    kept: Allocation[];
   } {
     const { node } = this.#p;
     return {
       agentInstance: this.#identity.instance,
       nriSessionId: node.synchronized ? (node.session?.id ?? "") : "",
       held: this.#held(),
+      kept: node.kept().map(allocationToWire),
     };
   }
 
@@ -261,35 +256,7 @@ export class Ledger {
   }
 }
 
-/** Promise 1 is checked here too, whatever the driver says: no CPU is held by two claims. */
-function checkDisjoint(allocations: Iterable<AllocationRecord>): void {
-  const owner = new Map<number, AllocationRecord>();
-  for (const allocation of allocations) {
-    if (allocation.state === "draining") continue;
-    const sets = [...allocation.shares.map((share) => share.cpus), allocation.idle];
-    for (const cpu of sets.flatMap((cpus) => cpus.toArray())) {
-      const other = owner.get(cpu);
-      if (other !== undefined && other !== allocation) {
-        throw new ContractFault(
-          "bad-message",
-          `CPU ${cpu} is given to claim ${other.claim.uid} and to claim ${allocation.claim.uid}`,
-        );
-      }
-      owner.set(cpu, allocation);
-    }
-  }
-}
-
 function replaceMap<K, V>(map: Map<K, V>, next: ReadonlyMap<K, V>): void {
   map.clear();
   for (const [key, value] of next) map.set(key, value);
-}
-
-function wire<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (cause instanceof WireFault) throw new ContractFault("bad-message", cause.message, { cause });
-    throw cause;
-  }
 }

@@ -93,8 +93,8 @@ export class MaskMover {
         this.#onVanished();
         return false;
       }
-      container.own = reading.own;
-      container.effective = reading.effective;
+      container.own = known(reading.own, container.wanted);
+      container.effective = known(reading.effective, container.wanted);
       return true;
     } catch (cause) {
       if (!(cause instanceof CgroupFault)) throw cause;
@@ -207,4 +207,9 @@ export class MaskMover {
   stop(): void {
     this.#cancelTimer?.();
   }
+}
+
+/** The same object for the same CPUs: with hundreds of containers most comparisons then need no arithmetic. */
+function known(read: CpuSet, wanted: CpuSet | undefined): CpuSet {
+  return wanted?.equals(read) === true ? wanted : read;
 }

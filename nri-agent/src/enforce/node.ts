@@ -21,13 +21,16 @@ export interface Held {
 export class NodeKnowledge {
   readonly levers: Levers;
   truth: Truth = "none";
-  /** As a driver told it. */
-  told: MachineRecord | undefined;
-  /** As the kernel says; newer than what a driver told, and known before one speaks. */
-  online: CpuSet | undefined;
+  #told: MachineRecord | undefined;
+  #online: CpuSet | undefined;
+  #machine: MachineRecord | undefined;
+  #lastPool: Pool | undefined;
   readonly held: Held = { epoch: 0n, revision: 0n, digest: "", highestEpoch: 0n };
   readonly allocations = new Map<string, AllocationRecord>();
-  /** Claims that a driver stopped naming while containers of them may live: draining on our own account. */
+  /**
+   * Claims that a driver stopped naming, or names with other CPUs, while containers of them may live: draining on our own account, or
+   * kept as they are.
+   */
   readonly orphans = new Map<string, AllocationRecord>();
   readonly containers = new Map<string, ContainerRecord>();
   /** Claims that the kernel lever cannot hold until no container of them lives; they are held by masks. */
@@ -41,10 +44,27 @@ export class NodeKnowledge {
 
   /** The machine with the CPUs that are online now: no mask names another (cgroup v1 refuses it, and every create with it). */
   get machine(): MachineRecord | undefined {
-    const { told, online } = this;
-    if (told === undefined || online === undefined) return told;
-    const both = told.online.intersect(online);
-    return both.isEmpty || both.equals(told.online) ? told : { ...told, online: both };
+    return this.#machine;
+  }
+
+  /** As a driver told it. */
+  get told(): MachineRecord | undefined {
+    return this.#told;
+  }
+
+  set told(machine: MachineRecord | undefined) {
+    this.#told = machine;
+    this.#machine = onlineNow(machine, this.#online);
+  }
+
+  /** As the kernel says; newer than what a driver told, and known before one speaks. */
+  get online(): CpuSet | undefined {
+    return this.#online;
+  }
+
+  set online(online: CpuSet | undefined) {
+    this.#online = online;
+    this.#machine = onlineNow(this.#told, online);
   }
 
   isTooWide(container: ContainerRecord): boolean {
@@ -59,14 +79,22 @@ export class NodeKnowledge {
     return this.machine === undefined ? container.effective : reach(container, this.machine.online);
   }
 
-  /** By uid: what the driver names, else what drains on our own account. */
+  /** By uid: what is kept on our own account, else what the driver names. */
   claim(uid: string): AllocationRecord | undefined {
-    return this.allocations.get(uid) ?? this.orphans.get(uid);
+    return this.orphans.get(uid) ?? this.allocations.get(uid);
   }
 
   *claims(): Generator<AllocationRecord> {
-    yield* this.allocations.values();
-    for (const [uid, orphan] of this.orphans) if (!this.allocations.has(uid)) yield orphan;
+    for (const [uid, allocation] of this.allocations) if (!this.orphans.has(uid)) yield allocation;
+    yield* this.orphans.values();
+  }
+
+  /** Claims that the driver names with other CPUs than their living containers have. */
+  kept(): AllocationRecord[] {
+    if (!this.synchronized) return [];
+    return [...this.orphans.values()].filter(
+      ({ claim: { uid } }) => this.allocations.has(uid) && this.containersOf(uid).length > 0,
+    );
   }
 
   /** Containers of a claim that live as far as anybody knows: created, running, or with a cgroup not yet seen empty. */
@@ -101,8 +129,7 @@ export class NodeKnowledge {
     for (const allocation of this.claims()) {
       if (!this.isDrained(allocation)) sets.push(cpusOf(allocation), allocation.idle);
     }
-    for (const container of this.containers.values())
-      if (keepsItsCpus(this, container)) sets.push(container.effective ?? container.stored ?? CpuSet.empty);
+    sets.push(...this.#kept());
     return CpuSet.union(sets);
   }
 
@@ -114,9 +141,16 @@ export class NodeKnowledge {
       sets.push(allocation.idle);
       if (this.isByMasks(allocation.claim.uid)) sets.push(cpusOf(allocation));
     }
-    for (const container of this.containers.values())
-      if (keepsItsCpus(this, container)) sets.push(container.effective ?? container.stored ?? CpuSet.empty);
+    sets.push(...this.#kept());
     return CpuSet.union(sets);
+  }
+
+  /** Restored truth: a running claim that is not in the file keeps what it runs on, and nobody else gets it. */
+  #kept(): CpuSet[] {
+    if (this.truth !== "restored") return [];
+    return [...this.containers.values()]
+      .filter((one) => one.role === "unknown-claim" && one.phase !== "stopped")
+      .map((one) => one.effective ?? one.stored ?? CpuSet.empty);
   }
 
   /** CPUs of the claims that are reserved for a pod. */
@@ -137,9 +171,16 @@ export class NodeKnowledge {
     return beside.isEmpty ? shared : beside;
   }
 
-  /** `undefined` while nobody has told which machine this is. */
+  /** `undefined` while nobody has told which machine this is. While it has the same CPUs it is the same object. */
   pool(): Pool | undefined {
-    return this.machine === undefined ? undefined : sharedPool(this.machine, this.offLimits());
+    const pool = this.machine === undefined ? undefined : sharedPool(this.machine, this.offLimits());
+    const last = this.#lastPool;
+    const isSame =
+      pool !== undefined &&
+      last?.source === pool.source &&
+      last.shared.equals(pool.shared) &&
+      last.own.equals(pool.own);
+    return (this.#lastPool = isSame ? last : pool);
   }
 
   /** The mask a container has to have now; `undefined`: leave it alone. */
@@ -179,7 +220,8 @@ export function cpusOf(allocation: AllocationRecord): CpuSet {
   return CpuSet.union(allocation.shares.map((share) => share.cpus));
 }
 
-/** Restored truth: a running claim that is not in the file keeps what it runs on, and nobody else gets it. */
-function keepsItsCpus(node: NodeKnowledge, container: ContainerRecord): boolean {
-  return node.truth === "restored" && container.role === "unknown-claim" && container.phase !== "stopped";
+function onlineNow(told: MachineRecord | undefined, online: CpuSet | undefined): MachineRecord | undefined {
+  if (told === undefined || online === undefined) return told;
+  const both = told.online.intersect(online);
+  return both.isEmpty || both.equals(told.online) ? told : { ...told, online: both };
 }

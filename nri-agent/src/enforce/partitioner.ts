@@ -7,12 +7,9 @@ import { CgroupFault, type CgroupPort, type Observer } from "./ports.ts";
 interface Living extends Partition {
   readonly type: "root" | "isolated";
   readonly containers: ReadonlySet<string>;
-  /** A pod's cgroup: it had no mask of its own before, and gets every online CPU after. */
+  /** A pod's cgroup. It gets a list and no mask: a mask could never be taken out again while the pod lives, and would meet others' partitions. */
   readonly ofPod: boolean;
 }
-
-/** How deep below a top-level cgroup stale lists are looked for: kubepods, QoS class, pod. */
-const SCAN_DEPTH = 3;
 
 /**
  * The kernel lever: cpuset partitions of claim containers or, where several containers of a pod use the same CPUs, of the
@@ -26,11 +23,17 @@ export class Partitioner {
   readonly #living = new Map<string, Living>();
   /** Ancestors whose list may be non-empty. */
   readonly #touched = new Set<string>();
+  /** Top-level cgroups below which lists of an earlier life have been looked for, and how deep. */
+  readonly #scanned = new Map<string, number>();
 
   constructor(parts: { node: NodeKnowledge; cgroup: CgroupPort; observer: Observer }) {
     this.#node = parts.node;
     this.#cgroup = parts.cgroup;
     this.#observer = parts.observer;
+  }
+
+  get isEmpty(): boolean {
+    return this.#living.size === 0;
   }
 
   living(path: string): Partition | undefined {
@@ -54,8 +57,12 @@ export class Partitioner {
     for (const one of inside) this.#living.delete(one);
     this.#living.set(path, living(path, cpus, type, [...containers]));
     try {
+      this.#scanAbove(path);
+      // What is called invalid may have its CPUs still: the kernel gives them back on this write only.
+      if (readPartition(this.#cgroup.readPartition(path) ?? "").kind === "invalid")
+        this.#cgroup.writePartition(path, "member");
       this.#writeLists();
-      this.#cgroup.write(path, cpus);
+      if (this.#living.get(path)?.ofPod === false) this.#cgroup.write(path, cpus);
       this.#cgroup.writeExclusive(path, cpus);
       for (const one of inside) this.#cgroup.writePartition(one, "member");
       this.#cgroup.writePartition(path, type);
@@ -77,9 +84,6 @@ export class Partitioner {
     if (one === undefined) return;
     this.#living.delete(path);
     this.#quietly(() => this.#cgroup.writePartition(path, "member"));
-    // A populated cgroup cannot be left without CPUs (ENOSPC), and a mask that lies inside a later claim would refuse it (EINVAL).
-    const online = this.#node.machine?.online;
-    if (one.ofPod && online !== undefined) this.#quietly(() => this.#cgroup.write(path, online));
     this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
     this.#quietly(() => this.#writeLists());
   }
@@ -119,28 +123,34 @@ export class Partitioner {
    * `users` are the living containers by their cgroups and their pods' cgroups.
    */
   adopt(users: ReadonlyMap<string, readonly ContainerRecord[]>, clean: boolean): void {
-    const tops = new Set<string>();
-    for (const container of this.#node.containers.values()) {
-      const top = container.cgroup === undefined ? undefined : ancestorsOf(container.cgroup)[0];
-      if (top !== undefined) tops.add(top);
-    }
     this.#living.clear();
+    this.#scanned.clear();
     for (const [path, containers] of users) {
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
       const cpus = this.#cgroup.readExclusive(path);
-      if (reading.kind !== "valid" || cpus === undefined || cpus.isEmpty) continue;
+      // An invalid one may have its CPUs still, so the lists above it stay as well.
+      if (reading.kind === "member" || cpus === undefined || cpus.isEmpty) continue;
       this.#living.set(path, living(path, cpus, reading.type, containers));
     }
-    for (const top of tops) this.#scan(top, 1);
+    for (const { cgroup } of this.#node.containers.values()) if (cgroup !== undefined) this.#scanAbove(cgroup);
     if (clean) this.#quietly(() => this.#writeLists());
+  }
+
+  /** Finds lists that an earlier life left above and beside a cgroup: they would refuse its own (EINVAL). */
+  #scanAbove(path: string): void {
+    const above = ancestorsOf(path);
+    const [top] = above;
+    if (top === undefined || (this.#scanned.get(top) ?? 0) >= above.length) return;
+    this.#scanned.set(top, above.length);
+    this.#scan(top, above.length);
   }
 
   #scan(path: string, depth: number): void {
     const list = this.#cgroup.readExclusive(path);
     if (list === undefined) return;
     if (!list.isEmpty && !this.#living.has(path)) this.#touched.add(path);
-    if (depth >= SCAN_DEPTH) return;
-    for (const child of this.#cgroup.children(path)) this.#scan(`${path}/${child}`, depth + 1);
+    if (depth <= 1) return;
+    for (const child of this.#cgroup.children(path)) this.#scan(`${path}/${child}`, depth - 1);
   }
 
   #undo(path: string, before: Living | undefined, inside: readonly string[]): void {

@@ -92,6 +92,8 @@ export interface Observer {
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
   count(counter: CounterName): void;
   refused(reason: string): void;
+  /** A change of the shared pool has reached everybody, so many milliseconds after it was decided. */
+  moved(ms: number): void;
 }
 
 /** The ring that WatchEvents serves; `add` numbers and stamps the event. */

@@ -36,6 +36,7 @@ export function newRecord(pod: PodSandbox, container: Container): ContainerRecor
     problem: path.kind === "bad" ? `Cannot find its cgroup: ${path.why}` : "",
     confined: "",
     stopping: false,
+    outside: false,
   };
 }
 

@@ -1,9 +1,12 @@
 import { EventKind } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { Code } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { ContainerRecord, ContainerRef } from "../masks/container.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Admission } from "../truth/admit.ts";
+import { REFUSAL_CODES } from "../truth/codes.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EventRing, Observer } from "./ports.ts";
 
@@ -25,9 +28,14 @@ export class Sayings {
       message: refusal.message,
       container: wireRef(ref),
       reason: refusal.reason,
+      code: REFUSAL_CODES[refusal.reason].id,
       claims: this.#claims(refusal.uses.map((use) => use.claimUid)),
     });
-    this.#observer.warn("refused a container", { ...logRef(ref), reason: refusal.reason });
+    this.#observer.warn("refused a container", {
+      ...logRef(ref),
+      reason: refusal.reason,
+      code: REFUSAL_CODES[refusal.reason].id,
+    });
   }
 
   pinned(container: ContainerRecord): void {
@@ -48,11 +56,17 @@ export class Sayings {
     this.#ring.add({
       kind: EventKind.ESCAPED,
       message: `Found running on CPUs ${on.toString()} outside its mask: ${why}`,
+      code: CODES.escaped.id,
       container: wireRef(container.ref),
       cpus: on.toString(),
       claims: this.#claims(container.uses.map((use) => use.claimUid)),
     });
-    this.#observer.warn("a container ran outside its mask", { ...logRef(container.ref), cpus: on.toString(), why });
+    this.#observer.warn("a container ran outside its mask", {
+      ...logRef(container.ref),
+      cpus: on.toString(),
+      why,
+      code: CODES.escaped.id,
+    });
   }
 
   repaired(container: ContainerRecord): void {
@@ -90,6 +104,7 @@ export class Sayings {
       kind: EventKind.POOL,
       message: `The shared pool is now CPUs ${pool.shared.toString()}${fell}`,
       cpus: pool.shared.toString(),
+      code: pool.source === "pool" ? "" : pool.source === "reserved" ? CODES.poolFellBack.id : CODES.poolOverlaps.id,
     });
     this.#observer.info("the shared pool changed", { cpus: pool.shared.toString(), source: pool.source });
   }
@@ -104,9 +119,9 @@ export class Sayings {
     this.#observer.info(message);
   }
 
-  problem(message: string, ref?: ContainerRef): void {
-    this.#ring.add({ kind: EventKind.PROBLEM, message, ...(ref === undefined ? {} : { container: wireRef(ref) }) });
-    this.#observer.warn(message, ref === undefined ? {} : logRef(ref));
+  problem(message: string, ref: ContainerRef, code: Code): void {
+    this.#ring.add({ kind: EventKind.PROBLEM, message, container: wireRef(ref), code: code.id });
+    this.#observer.warn(message, { ...logRef(ref), code: code.id });
   }
 
   #claims(uids: readonly string[]): { uid: string; namespace: string; name: string }[] {

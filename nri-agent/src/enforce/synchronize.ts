@@ -1,7 +1,9 @@
 import type { Container, ContainerUpdate, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { MarkNames } from "../truth/marks.ts";
-import { adoptPartitions, holdClaims } from "./holding.ts";
+import { adoptPartitions, checkPartitions, holdClaims } from "./holding.ts";
+import { sayRepaired } from "./verifier.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { marksOf, newRecord, phaseOf, storedMask } from "./record.ts";
@@ -31,7 +33,7 @@ export function classify(
     case "forged":
     case "malformed":
       record.confined = `Confined to the shared pool: it carries ${reading.variable}, but ${reading.because}`;
-      parts.say.problem(record.confined, record.ref);
+      parts.say.problem(record.confined, record.ref, CODES.confined);
       return record;
     case "claims":
       break;
@@ -86,6 +88,7 @@ export async function synchronize(
     const record = parts.classify(pod, container, cdiVisible);
     if (before !== undefined) {
       record.stopping = before.stopping;
+      record.outside = before.outside;
       record.grants = [...before.grants];
       if (record.grants.length > 0) lost.push(record);
     }
@@ -114,9 +117,11 @@ export async function synchronize(
   }
   node.synchronized = true;
   node.online = parts.machine.online() ?? node.online;
-  if (node.levers.force === "kernel") adoptPartitions(parts);
+  // Also where this life does not use them: an earlier one may have.
+  adoptPartitions(parts);
   mover.compute();
   // Before anybody's mask is touched: who runs on a claim without a partition is held by masks, and they count in every one.
+  if (node.levers.force === "kernel") checkPartitions(parts);
   holdClaims(parts);
   repairAll(parts);
   mover.kick();
@@ -134,9 +139,12 @@ function repairAll(parts: EnforcerParts): void {
     if (record.phase === "created" || record.phase === "stopped") continue;
     const was = record.effective;
     const escaped = was !== undefined && node.isTooWide(record) && (record.role === "claim" || was.overlaps(held));
-    if (escaped) parts.say.escaped(record, was, "it was created or changed while the agent was away");
+    if (escaped) {
+      record.outside = true;
+      parts.say.escaped(record, was, "it was created or changed while the agent was away");
+    }
     if (mover.settle(record, record.role === "claim", true) === "wrong" && record.problem !== "")
-      parts.say.problem(record.problem, record.ref);
-    if (escaped && !node.isTooWide(record)) parts.say.repaired(record);
+      parts.say.problem(record.problem, record.ref, CODES.maskFailed);
+    sayRepaired(parts, record);
   }
 }

@@ -1,6 +1,6 @@
-import type { ContainerRecord } from "../masks/container.ts";
+import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { holdClaims } from "./holding.ts";
+import { checkPartitions, holdClaims } from "./holding.ts";
 
 /** Partitions are asked every second: one file each. */
 const PARTITIONS_MS = 1000;
@@ -50,15 +50,17 @@ export class Verifier {
   /** Reads one container back, puts it right where it was right before, and says so. */
   check(container: ContainerRecord): void {
     const { node, mover, say } = this.#p;
-    if (!isOurs(container)) return;
+    if (!isWatched(container)) return;
     const wasRight = !node.isTooWide(container);
     mover.look(container);
     if (!wasRight || !node.isTooWide(container)) return;
     const was = container.effective;
     if (was !== undefined && (container.role === "claim" || was.overlaps(node.heldCpus()))) {
+      container.outside = true;
       say.escaped(container, was, "something else on the node changed its mask");
     }
-    if (mover.settle(container) === "right") say.repaired(container);
+    mover.settle(container);
+    sayRepaired(this.#p, container);
     this.#p.changed();
   }
 
@@ -71,28 +73,11 @@ export class Verifier {
       await this.verify();
       this.#p.changed();
     }
+    // With the runtime lever the repair comes by and by.
+    for (const container of node.containers.values()) sayRepaired(this.#p, container);
     if (node.levers.force !== "kernel" || !node.synchronized) return;
-    this.#partitions();
+    checkPartitions(this.#p);
     holdClaims(this.#p);
-  }
-
-  #partitions(): void {
-    const { node, partitions, claimStart, say } = this.#p;
-    for (const container of [...node.containers.values()]) {
-      if (container.partition === "none" || container.cgroup === undefined || !isOurs(container)) continue;
-      const path =
-        container.partition === "own" ? container.cgroup : container.cgroup.slice(0, container.cgroup.lastIndexOf("/"));
-      const problem = partitions.problemOf(path);
-      if (problem === undefined) continue;
-      container.partitionText = partitions.textOf(path);
-      if (container.partitionText === "") continue;
-      say.escaped(container, node.heldCpus(), `the kernel no longer keeps others off its CPUs (${problem})`);
-      container.partition = "none";
-      const why = claimStart.hold(container, path);
-      if (why === "") say.repaired(container);
-      else say.problem(`Cannot give CPUs ${container.wanted?.toString() ?? ""} to it alone: ${why}`, container.ref);
-      this.#p.changed();
-    }
   }
 
   /** A pass that fails is told, and the next one comes all the same. */
@@ -112,6 +97,9 @@ export class Verifier {
   }
 }
 
-function isOurs(container: ContainerRecord): boolean {
-  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
+/** Whoever was reported outside its mask, and was read back inside, is reported once more. */
+export function sayRepaired({ node, say }: EnforcerParts, container: ContainerRecord): void {
+  if (!container.outside || node.isTooWide(container)) return;
+  container.outside = false;
+  if (container.phase === "running") say.repaired(container);
 }

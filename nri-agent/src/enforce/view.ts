@@ -1,4 +1,6 @@
 import { create } from "@bufbuild/protobuf";
+import type { Code, Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { allocationToWire, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
 import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import {
@@ -101,6 +103,7 @@ export function stateOf(
   const max = filter.maxContainers === 0 ? DEFAULT_MAX_CONTAINERS : filter.maxContainers;
   const matching = [...node.containers.values()].filter((container) => matches(container, filter));
   const draining = [...node.claims()].filter((claim) => claim.state === "draining" && !node.isDrained(claim));
+  const problems = problemsOf(node, facts.session);
   const stopping = [...node.containers.values()].find((container) => container.stopping);
   return create(StateSchema, {
     agentInstance: facts.instance,
@@ -140,29 +143,33 @@ export function stateOf(
         ? ""
         : `container ${stopping.ref.name} of pod ${stopping.ref.podNamespace}/${stopping.ref.podName} is in its termination grace; a reconnect would stall pod starts until it is over`,
     truncated: matching.length > max,
-    problems: problemsOf(node, facts.session),
+    problems: problems.map((one) => one.text),
+    problemCodes: problems.map((one) => one.code.id),
   });
 }
 
 /** All that people should know of. */
-export function problemsOf(node: NodeKnowledge, session: SessionReport): string[] {
+export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding[] {
   const problems = hindrancesOf(node, session);
+  const add = (code: Code, text: string): number => problems.push({ code, text });
   const source = node.pool()?.source;
   if (source === "reserved")
-    problems.push("Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
-  if (source === "online") problems.push("Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
+    add(CODES.poolFellBack, "Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
+  if (source === "online")
+    add(CODES.poolOverlaps, "Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
   return problems;
 }
 
 /** What keeps the agent from its work: it is not ready. */
-export function hindrancesOf(node: NodeKnowledge, session: SessionReport): string[] {
-  const problems: string[] = [];
+export function hindrancesOf(node: NodeKnowledge, session: SessionReport): Finding[] {
+  const problems: Finding[] = [];
+  const add = (code: Code, text: string): number => problems.push({ code, text });
   if (session.state !== "synchronized")
-    problems.push(`No synchronized NRI session with the container runtime: ${session.why}`);
+    add(CODES.sessionAway, `No synchronized NRI session with the container runtime: ${session.why}`);
   if (node.truth === "none")
-    problems.push("No driver has told yet which claims there are; claim containers are refused until it does");
+    add(CODES.noTruth, "No driver has told yet which claims there are; claim containers are refused until it does");
   if (node.truth === "restored")
-    problems.push("Claims are known from the agent's own file only; the driver has not confirmed them yet");
+    add(CODES.unconfirmed, "Claims are known from the agent's own file only; the driver has not confirmed them yet");
   return problems;
 }
 
@@ -191,5 +198,6 @@ function containerMessage(container: ContainerRecord): Container {
     partition: container.partitionText,
     cgroup: container.cgroup ?? "",
     problem: [container.confined, container.problem].filter((text) => text !== "").join("; "),
+    problemCode: container.problem !== "" ? CODES.maskFailed.id : container.confined !== "" ? CODES.confined.id : "",
   });
 }

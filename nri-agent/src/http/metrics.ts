@@ -1,8 +1,20 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { CounterName } from "../enforce/ports.ts";
 import type { SessionReport, Tally } from "../enforce/view.ts";
 
 const HOOK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 2];
+
+const MOVE_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30];
+
+/** What is read at each scrape. */
+export interface AgentReadings {
+  session(): SessionReport;
+  sharedCpus(): number;
+  heldCpus(): number;
+  mismatched(): number;
+  findings(): readonly Finding[];
+}
 
 /** The agent's metrics. Label sets are closed: methods of NRI, session states, refusal reasons. */
 export class AgentMetrics {
@@ -10,9 +22,11 @@ export class AgentMetrics {
   readonly #counters: Readonly<Record<CounterName, Counter>>;
   readonly #refusals: Counter<"reason">;
   readonly #hooks: Histogram<"hook">;
+  readonly #moves: Histogram;
   readonly #tally = { escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 };
 
-  constructor(version: string, session: () => SessionReport, sharedCpus: () => number, heldCpus: () => number) {
+  constructor(version: string, read: AgentReadings) {
+    const { session } = read;
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
@@ -54,8 +68,29 @@ export class AgentMetrics {
       "How long the NRI session has been in its state",
       () => (Date.now() - session().since) / 1000,
     );
-    gauge("dra_cpu_agent_shared_pool_cpus", "CPUs of the shared pool", sharedCpus);
-    gauge("dra_cpu_agent_held_cpus", "CPUs that belong to claims", heldCpus);
+    gauge("dra_cpu_agent_shared_pool_cpus", "CPUs of the shared pool", read.sharedCpus);
+    gauge("dra_cpu_agent_held_cpus", "CPUs that belong to claims", read.heldCpus);
+    gauge(
+      "dra_cpu_agent_mismatched_containers",
+      "Containers that the kernel may run on CPUs which they should not have",
+      read.mismatched,
+    );
+    new Gauge({
+      name: "dra_cpu_agent_findings",
+      help: "What is wrong now, by code (docs/codes.md)",
+      labelNames: ["code", "severity"],
+      registers,
+      collect() {
+        this.reset();
+        for (const { code } of read.findings()) this.inc({ code: code.id, severity: code.severity });
+      },
+    });
+    this.#moves = new Histogram({
+      name: "dra_cpu_agent_pool_move_seconds",
+      help: "Time from a change of the shared pool until no container was read outside its mask",
+      buckets: MOVE_BUCKETS,
+      registers,
+    });
     new Gauge({
       name: "dra_cpu_agent_build_info",
       help: "1, with the version",
@@ -72,6 +107,10 @@ export class AgentMetrics {
   refused(reason: string): void {
     this.#refusals.inc({ reason });
     this.#tally.refusals += 1;
+  }
+
+  moved(seconds: number): void {
+    this.#moves.observe(seconds);
   }
 
   hook(method: string, seconds: number): void {

@@ -81,6 +81,8 @@ export interface ContainerRecord {
   confined: string;
   /** StopContainer came: its grace runs or it is dead. A reconnect to the runtime would wait for it. */
   stopping: boolean;
+  /** It was reported outside its mask, and not yet back inside. */
+  outside: boolean;
 }
 
 /**
@@ -94,13 +96,20 @@ export function reach(container: ContainerRecord, online: CpuSet): CpuSet | unde
 
 /** True where the kernel may run the container on a CPU that it should not have. */
 export function isTooWide(container: ContainerRecord, online: CpuSet): boolean {
-  const { wanted } = container;
-  return wanted !== undefined && reach(container, online)?.isSubsetOf(wanted) === false;
+  const { wanted, own, effective } = container;
+  if (wanted === undefined || effective === undefined) return false;
+  if (!effective.isSubsetOf(wanted)) return true;
+  return own !== undefined && own !== wanted && !own.intersect(online).isSubsetOf(wanted);
 }
 
 /** True where its own mask is not the wanted one, though it runs on no wrong CPU. Offline CPUs in a mask do not count. */
 export function isTooNarrow(container: ContainerRecord, online: CpuSet): boolean {
   const { wanted, own } = container;
-  if (wanted === undefined || own === undefined || isTooWide(container, online)) return false;
+  if (wanted === undefined || own === undefined || own === wanted || isTooWide(container, online)) return false;
   return !own.intersect(online).equals(wanted.intersect(online));
+}
+
+/** It runs, its mask is ours to say, and its cgroup is known. */
+export function isWatched(container: ContainerRecord): boolean {
+  return container.wanted !== undefined && container.cgroup !== undefined && container.phase === "running";
 }

@@ -53,14 +53,20 @@ export function listWrites(
 
 export type PartitionReading =
   | { readonly kind: "valid"; readonly type: "root" | "isolated" }
-  | { readonly kind: "invalid"; readonly why: string }
+  | { readonly kind: "invalid"; readonly type: "root" | "isolated"; readonly why: string }
   | { readonly kind: "member" };
 
 /** Reads `cpuset.cpus.partition`: `member`, `root`, `isolated`, `root invalid (why)`, `isolated invalid (why)`. */
 export function readPartition(text: string): PartitionReading {
   const trimmed = text.trim();
   if (trimmed === "root" || trimmed === "isolated") return { kind: "valid", type: trimmed };
-  const m = /^(?:root|isolated) invalid(?: \((.*)\))?$/.exec(trimmed);
-  if (m !== null) return { kind: "invalid", why: m[1] ?? "the kernel gives no reason" };
+  const m = /^(root|isolated) invalid(?: \((.*)\))?$/.exec(trimmed);
+  if (m !== null) {
+    return {
+      kind: "invalid",
+      type: m[1] === "root" ? "root" : "isolated",
+      why: m[2] ?? "the kernel gives no reason; a mask of a cgroup beside it may meet its CPUs",
+    };
+  }
   return { kind: "member" };
 }

@@ -24,6 +24,7 @@ export type RefusalReason =
   | "RESERVATION_UNKNOWN"
   | "OTHER_POD_LIVES"
   | "CPUS_OFFLINE"
+  | "ISOLATION_CLASH"
   | "NOT_ENFORCED";
 
 export interface PodName {

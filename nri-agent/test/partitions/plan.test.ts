@@ -74,6 +74,7 @@ describe("cpuset partitions", () => {
     expect(readPartition("isolated")).to.deep.equal({ kind: "valid", type: "isolated" });
     expect(readPartition("root invalid (Parent is not a partition root)")).to.deep.equal({
       kind: "invalid",
+      type: "root",
       why: "Parent is not a partition root",
     });
     expect(readPartition("member").kind).to.equal("member");

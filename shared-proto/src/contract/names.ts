@@ -4,6 +4,9 @@ export const PROTOCOL_MAX = 1;
 export const FEATURES: readonly string[] = [];
 
 export const DRIVER_NAME = "dra.cpu";
+/** Metadata of the contract's errors: a closed word, and the uids of the claims that are meant, separated by commas. */
+export const ERROR_CODE = "dracpu-code";
+export const ERROR_CLAIMS = "dracpu-claims";
 /** Vendor and class of our CDI devices; the reference driver's, so that readers of its contract keep working. */
 export const CDI_KIND = "dra.k8s.io/cpu";
 /** `DRA_CPUSET_<claim uid>=<whole claim>`, set by CDI. */

@@ -22,6 +22,7 @@ export class CpuSet {
   static readonly empty: CpuSet = new CpuSet(0n);
   readonly #bits: bigint;
   #size = -1;
+  #text: string | undefined;
 
   private constructor(bits: bigint) {
     this.#bits = bits;
@@ -95,6 +96,7 @@ export class CpuSet {
   }
 
   intersect(other: CpuSet): CpuSet {
+    if (this === other) return this;
     return new CpuSet(this.#bits & other.#bits);
   }
 
@@ -103,11 +105,11 @@ export class CpuSet {
   }
 
   equals(other: CpuSet): boolean {
-    return this.#bits === other.#bits;
+    return this === other || this.#bits === other.#bits;
   }
 
   isSubsetOf(other: CpuSet): boolean {
-    return (this.#bits & ~other.#bits) === 0n;
+    return this === other || (this.#bits & ~other.#bits) === 0n;
   }
 
   overlaps(other: CpuSet): boolean {
@@ -154,21 +156,7 @@ export class CpuSet {
   }
 
   toString(): string {
-    const parts: string[] = [];
-    let first = -1;
-    let last = -1;
-    const flush = (): void => {
-      if (first >= 0) parts.push(first === last ? `${first}` : `${first}-${last}`);
-    };
-    for (const cpu of this) {
-      if (cpu === last + 1 && first >= 0) last = cpu;
-      else {
-        flush();
-        first = last = cpu;
-      }
-    }
-    flush();
-    return parts.join(",");
+    return (this.#text ??= listOf(this.#bits));
   }
 
   toJSON(): string {
@@ -193,4 +181,29 @@ function popcount(bits: bigint): number {
     n += (((w + (w >>> 4)) & 0x0f0f0f0f) * 0x01010101) >>> 24;
   }
   return n;
+}
+
+/** Word by word, and whole words at once: masks of hundreds of CPUs are written for every container of a node. */
+function listOf(bits: bigint): string {
+  const parts: string[] = [];
+  let first = -1;
+  const end = (last: number): void => {
+    if (first >= 0) parts.push(first === last ? `${first}` : `${first}-${last}`);
+    first = -1;
+  };
+  let base = 0;
+  for (let rest = bits; rest !== 0n; rest >>= 32n, base += 32) {
+    const word = Number(rest & 0xffffffffn);
+    if (word === 0) end(base - 1);
+    else if (word === 0xffffffff) {
+      if (first < 0) first = base;
+    } else {
+      for (let bit = 0; bit < 32; bit++) {
+        if (((word >>> bit) & 1) === 0) end(base + bit - 1);
+        else if (first < 0) first = base + bit;
+      }
+    }
+  }
+  end(base - 1);
+  return parts.join(",");
 }

@@ -40,18 +40,26 @@ export function diskFault(what: string, path: string, cause: unknown): DiskFault
   return new DiskFault(code, path, `Cannot ${what} ${path}: ${why}`, { cause });
 }
 
-let written = 0;
+const underWay = new Set<string>();
+
+/** Where a file's next content is written first: hidden, and of no name that a reader of `*.json` picks up. */
+export function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.tmp`);
+}
 
 /**
- * Writes a file whole or not at all: a hidden temporary file in the same directory (whose name no reader of `*.json` picks up), fsync, rename,
- * fsync of the directory. When it resolves, the content survives a power cut; when it rejects, the old file is as it was.
+ * Writes a file whole or not at all: a temporary file in the same directory, fsync, rename, fsync of the directory. When it resolves, the
+ * content survives a power cut; when it rejects, the old file is as it was, or the new one is there and may not survive. What a killed
+ * process left under the temporary name is written over. The caller lets one write of a file end before the next.
  *
  * @throws DiskFault
  */
 export async function writeWhole(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${(written += 1)}.tmp`);
+  const temporary = temporaryOf(path);
+  if (underWay.has(temporary)) throw new Error(`two writes of ${path} at once`);
+  underWay.add(temporary);
   try {
-    const file = await open(temporary, "wx", mode);
+    const file = await open(temporary, "w", mode);
     try {
       await file.writeFile(content);
       await file.sync();
@@ -65,13 +73,16 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
       // The first fault is the one to tell.
     });
     throw diskFault("write", path, cause);
+  } finally {
+    underWay.delete(temporary);
   }
 }
 
-/** Removes a file durably; one that is not there is success. @throws DiskFault */
+/** Removes a file durably, and what a killed process left of its next content; one that is not there is success. @throws DiskFault */
 export async function removeWhole(path: string): Promise<void> {
   try {
     await rm(path, { force: true });
+    await rm(temporaryOf(path), { force: true });
     await syncDirectory(dirname(path));
   } catch (cause) {
     throw diskFault("remove", path, cause);

@@ -11,9 +11,6 @@ export type Page = () =>
  * @throws Error with a sentence where it cannot listen.
  */
 export async function servePages(address: string, pages: Readonly<Record<string, Page>>): Promise<() => Promise<void>> {
-  const m = /^(.*):(\d{1,5})$/.exec(address);
-  if (m === null) throw new Error(`Cannot listen on ${JSON.stringify(address)}: wanted is [HOST]:PORT, such as :8080`);
-  const host = (m[1] ?? "").replace(/^\[|\]$/g, "");
   const server = createServer(
     { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000 },
     (request, response) => {
@@ -32,7 +29,7 @@ export async function servePages(address: string, pages: Readonly<Record<string,
     },
   );
   server.maxConnections = 64;
-  await listen(server, Number(m[2]), host, address);
+  await listenOn(server, address, "probes and metrics", "--bind-address");
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve());
@@ -40,17 +37,23 @@ export async function servePages(address: string, pages: Readonly<Record<string,
     });
 }
 
-function listen(server: Server, port: number, host: string, address: string): Promise<void> {
+/** @returns `undefined` for what is no `[HOST]:PORT`. */
+export function addressOf(address: string): { readonly host: string; readonly port: number } | undefined {
+  const m = /^(.*):(\d{1,5})$/.exec(address);
+  return m === null ? undefined : { host: (m[1] ?? "").replace(/^\[|\]$/g, ""), port: Number(m[2]) };
+}
+
+/** @throws Error with a sentence that names the flag. */
+export function listenOn(server: Server, address: string, what: string, flag: string): Promise<void> {
+  const at = addressOf(address);
+  if (at === undefined)
+    throw new Error(`Cannot listen on ${JSON.stringify(address)}: wanted is [HOST]:PORT, such as :8080`);
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why = cause.code === "EADDRINUSE" ? "the port is in use" : cause.message;
-      reject(
-        new Error(`Cannot listen on ${address} for probes and metrics: ${why}; choose another --bind-address`, {
-          cause,
-        }),
-      );
+      reject(new Error(`Cannot listen on ${address} for ${what}: ${why}; choose another ${flag}`, { cause }));
     });
-    server.listen(port, host === "" ? undefined : host, resolve);
+    server.listen(at.port, at.host === "" ? undefined : at.host, resolve);
   });
 }
 

@@ -18,6 +18,7 @@ import {
   keepAside,
   readBounded,
   removeWhole,
+  temporaryOf,
   writeWhole,
 } from "@dracpu/shared-proto/disk/whole.ts";
 
@@ -30,6 +31,16 @@ describe("files", () => {
     await writeWhole(join(dir, "a"), "two");
     expect(readFileSync(join(dir, "a"), "utf8")).to.equal("two");
     expect(readdirSync(dir)).to.deep.equal(["a"]);
+  });
+  it("are written over what a killed process of the same pid left of them, and removed with it", async () => {
+    // In a container each life has the same pid.
+    const left = temporaryOf(join(dir, "killed"));
+    writeFileSync(left, "half of a longer cont");
+    await writeWhole(join(dir, "killed"), "whole");
+    expect(readFileSync(join(dir, "killed"), "utf8")).to.equal("whole");
+    writeFileSync(left, "half");
+    await removeWhole(join(dir, "killed"));
+    expect(readdirSync(dir).filter((name) => name.includes("killed"))).to.deep.equal([]);
   });
   it("that cannot be written keep their old content, and say why", async () => {
     mkdirSync(join(dir, "b", "inside"), { recursive: true });

@@ -1,0 +1,26 @@
+import { resolveSettings } from "@dracpu/shared-proto/settings/settings.ts";
+import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/settings.ts";
+
+/** What yargs made of the command line. */
+export type Argv = Readonly<Record<string, unknown>>;
+
+/** Does what was asked. @returns the exit status: 0 fine, 3 something is wrong, 4 warnings only. */
+export type Command = (argv: Argv) => Promise<number>;
+
+/** @throws SettingsFault */
+export function settingsOf(argv: Argv): DriverSettings {
+  return driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+}
+
+export function isJson(argv: Argv): boolean {
+  return argv["output"] === "json";
+}
+
+export function textOf(argv: Argv, flag: string, byDefault: string): string {
+  const given = argv[flag];
+  return typeof given === "string" && given !== "" ? given : byDefault;
+}
+
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value, undefined, 2));
+}

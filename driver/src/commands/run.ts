@@ -1,0 +1,36 @@
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
+import { createLog, type LogWriter } from "@dracpu/shared-proto/observe/log.ts";
+import { labelsSpokenOf, resolveSettings, type Labels } from "@dracpu/shared-proto/settings/settings.ts";
+import { privateDirectory } from "@dracpu/shared-proto/socket/listen.ts";
+import { ApiServer } from "../apiserver/apiserver.ts";
+import { ApiHttp } from "../apiserver/http.ts";
+import { nodeLabels } from "../apiserver/nodelabels.ts";
+import { startDriver } from "../compose.ts";
+import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/settings.ts";
+import { LabelsFile } from "../disk/labelsfile.ts";
+import type { Command } from "./argv.ts";
+
+export const run: Command = async (argv) => {
+  // What holds on every node, and a check of the rest: enough to log, and to find the node's labels.
+  const everywhere = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
+  const log = createLog({ level: everywhere.logLevel, program: "dracpu" });
+  const spokenOf = labelsSpokenOf(DRIVER_SETTINGS, argv);
+  const labels = spokenOf.length === 0 ? {} : await labelsHere(everywhere, spokenOf, log);
+  const values = resolveSettings(DRIVER_SETTINGS, argv, process.env, labels);
+  const settings = driverSettings(values);
+  log.level = settings.logLevel;
+  log.info("dracpu starts", { version: VERSION, node: process.version, pid: process.pid });
+  log.info("configuration in force", {
+    configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared },
+  });
+  const status = await runProgram((program) => startDriver(program, settings, log), log);
+  await log.flush(500);
+  return status;
+};
+
+function labelsHere(settings: DriverSettings, keys: readonly string[], log: LogWriter): Promise<Labels> {
+  privateDirectory(settings.stateDir);
+  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
+  return nodeLabels(api, new LabelsFile(settings.stateDir), settings.nodeName, keys, log);
+}

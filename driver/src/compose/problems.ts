@@ -1,0 +1,25 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import type { LinkState } from "../prepare/agentlink.ts";
+import type { PublishState } from "../publish/publisher.ts";
+import type { DevicePlan } from "../slices/plan.ts";
+
+/** What keeps this driver from its work, for `/readyz` and everybody else who asks. */
+export function problemsOf(now: {
+  readonly kubelet: string;
+  readonly publisher: PublishState;
+  readonly rebuilding: string;
+  readonly agent: LinkState;
+  readonly offers: DevicePlan;
+}): Finding[] {
+  const found: Finding[] = [
+    { code: CODES.notRegistered, text: now.kubelet },
+    { code: CODES.notPublished, text: now.publisher.why },
+    ...now.publisher.dropped.map((text) => ({ code: CODES.fieldDropped, text })),
+    { code: CODES.driverNotReady, text: now.rebuilding },
+  ];
+  if (now.offers.devices.length === 0)
+    found.push({ code: CODES.nothingOffered, text: now.offers.problems.at(-1) ?? "" });
+  if (!now.agent.connected) found.push({ code: CODES.agentAway, text: now.agent.why });
+  return found.filter((one) => one.text !== "");
+}

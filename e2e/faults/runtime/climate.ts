@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ContainerHandle, ContainerOptions, PodHandle } from "../../kit/containerd/pods.ts";
+import { until } from "../../kit/node/processes.ts";
+import type { Random } from "../random.ts";
+import type { Blow, Climate } from "../weather.ts";
+import type { FaultWorld, Program } from "./world.ts";
+
+const BOTH: readonly Program[] = ["driver", "agent"];
+/** The runtime gives a plugin 2 s. */
+const PAST_THE_LIMIT_MS = [2200, 4000] as const;
+
+/** Pods and blows on containerd alone. */
+export function runtimeClimate(world: FaultWorld): Climate {
+  return { rate: 2, most: 14, pause: [1500, 5000], blows: blowsOf(world), pod: (n, random) => life(world, n, random) };
+}
+
+function blowsOf(world: FaultWorld): Blow[] {
+  const down = async (which: readonly Program[], random: Random, longest: number): Promise<void> => {
+    const back = which.map(() => random.between(0, longest));
+    await Promise.all(which.map((one, n) => world.kill(one, () => sleep(back[n]))));
+  };
+  return [
+    ...BOTH.map((which) => ({ name: `${which} killed`, run: () => world.kill(which) })),
+    ...BOTH.map((which) => ({ name: `${which} down`, run: (random: Random) => down([which], random, 6000) })),
+    { name: "both down, back in any order", run: (random) => down(BOTH, random, 6000) },
+    ...BOTH.map((which) => ({ name: `${which} ends by TERM`, run: () => world.kill(which, undefined, "SIGTERM") })),
+    {
+      name: "agent stopped past the limit",
+      run: (random) => world.still("agent", random.between(...PAST_THE_LIMIT_MS)),
+    },
+    { name: "driver stopped", run: (random) => world.still("driver", random.between(500, 5000)) },
+    { name: "containerd killed", run: (random) => world.runtimeDown(random.between(0, 3000)) },
+    { name: "containerd stopped", run: (random) => world.runtimeStill(random.between(500, 3000)) },
+  ];
+}
+
+/** Three in ten have a claim; some of those are force-deleted: unprepared while their container still runs. */
+async function life(world: FaultWorld, n: number, random: Random): Promise<void> {
+  const isClaimed = random.next() < 0.3;
+  const isForced = random.next() < 0.2;
+  const lives = random.between(200, isClaimed ? 1500 : 5000);
+  const lingers = random.between(100, 2000);
+  const pod = await insist(() => world.runtime.pods.pod(`p${n}`));
+  const claim = isClaimed ? world.claim(pod.uid) : undefined;
+  const ids = claim === undefined ? [] : await world.prepare(claim, 120_000);
+  const container = await run(world, pod, { cdi: ids });
+  if (claim !== undefined) {
+    const first = await until("its first instruction wrote", () => container.first(), 20_000, 10);
+    if (first !== "1") throw new Error(`the first instruction of claim ${claim.name} ran on ${first}`);
+  }
+  await sleep(lives);
+  if (claim !== undefined && isForced) {
+    await world.unprepare(claim);
+    await sleep(lingers);
+  }
+  await insist(() => world.runtime.pods.remove(container));
+  if (claim !== undefined && !isForced) await world.unprepare(claim);
+  await insist(() => world.runtime.pods.removePod(pod));
+}
+
+/** As a kubelet: what could not be created or started is tried again with a new container. */
+async function run(world: FaultWorld, pod: PodHandle, options: ContainerOptions): Promise<ContainerHandle> {
+  let attempt = 0;
+  return insist(async () => {
+    const { pods } = world.runtime;
+    attempt += 1;
+    const id = await pods.create(pod, `c${attempt}`, options);
+    try {
+      return await pods.start(pod, `c${attempt}`, id);
+    } catch (cause) {
+      await insist(() => pods.remove({ id }));
+      throw cause;
+    }
+  });
+}
+
+/** The runtime may be away, the agent too; neither for long. */
+function insist<T>(work: () => Promise<T>): Promise<T> {
+  return until("the runtime did it", work, 90_000, 200);
+}

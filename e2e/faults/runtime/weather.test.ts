@@ -1,0 +1,46 @@
+import { expect } from "chai";
+import { until } from "../../kit/node/processes.ts";
+import { judge } from "../judge.ts";
+import { bundles } from "../programs.ts";
+import { seedOf } from "../random.ts";
+import { explain, minutes } from "../report.ts";
+import { runtimeClimate } from "./climate.ts";
+import { weather } from "../weather.ts";
+import { FaultWorld } from "./world.ts";
+
+describe("random weather, on real containerd", function () {
+  this.timeout(minutes() * 60_000 + 240_000);
+  let world: FaultWorld;
+  before(async () => {
+    world = new FaultWorld(await bundles());
+    await world.start();
+  });
+  after(() => world.stop());
+  afterEach(function () {
+    if (this.currentTest?.state === "failed") console.log(`      logs, and what was seen: ${world.keep()}`);
+  });
+
+  it("breaks no promise, and leaves nothing behind", async () => {
+    const seed = seedOf();
+    console.log(`      ${minutes()} minutes; --seed ${seed}`);
+    const tally = await weather(runtimeClimate(world), seed, minutes() * 60_000);
+    console.log(
+      `      ${tally.pods} pods; ${Object.entries(tally.blows)
+        .map(([name, n]) => `${n} × ${name}`)
+        .join(", ")}`,
+    );
+    expect(tally.failures).to.deep.equal([]);
+    await world.agrees();
+    await until(
+      "nothing is held",
+      async () => {
+        const { claims, files } = world.disk();
+        return claims === 0 && files.length === 0 && (await world.state()).pool?.held === "";
+      },
+      20_000,
+      50,
+    );
+    const recording = await world.observer.stop();
+    expect(explain(recording, judge(recording, world.facts))).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,151 @@
+import { expect } from "chai";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import { PlayedNode } from "../../../e2e/kit/playednode.ts";
+import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
+
+const cpus = (text: string): CpuSet => CpuSet.parse(text);
+
+describe("the kernel lever", () => {
+  it("gives a claim's container its CPUs at its start, without an update to anybody, and takes nothing before", async () => {
+    const node = await PlayedNode.up();
+    const s = await node.run("s", "s1");
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    expect((await node.progress(claim)).progress).to.equal(Progress.ENFORCED);
+    expect(node.kernel.effective(s.cgroup).toString(), "lent out until the start").to.equal("0-15");
+    const before = node.hand.writes.length;
+    const x = await node.run("p", "x", claim);
+    expect(x.first?.toString()).to.equal("4-5");
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-3,6-15");
+    expect(node.kernel.effective("").toString(), "host processes").to.equal("0-3,6-15");
+    expect(node.hand.writes.slice(before).filter((write) => write.includes(s.cgroup))).to.deep.equal([]);
+    expect(broken(node, "settled")).to.deep.equal([]);
+    await node.end(x);
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-15");
+    expect(leftovers(node)).to.deep.equal([]);
+  });
+
+  it("takes the CPUs back at each start of the claim, in every QoS class", async () => {
+    const node = await PlayedNode.up();
+    for (const [n, qos] of (["besteffort", "burstable", "besteffort"] as const).entries()) {
+      const pod = node.runtime.pod(`p${n}`, qos);
+      const claim = await node.claim({ cpus: "4-5" }, [pod.sandbox.uid]);
+      for (const id of [`x${n}`, `again${n}`]) {
+        const x = await node.run(pod, id, claim);
+        expect(x.first?.toString(), id).to.equal("4-5");
+        expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+        await node.end(x);
+      }
+      await node.release(claim);
+      expect((await node.progress(claim)).progress).to.equal(Progress.DRAINED);
+      await node.forget(claim);
+    }
+    expect(leftovers(node)).to.deep.equal([]);
+  });
+
+  it("cleans lists that an earlier life left, though no container of it is there to tell where", async () => {
+    const node = new PlayedNode();
+    for (const path of ["/kubepods", "/kubepods/besteffort", "/kubepods/besteffort/podold"]) {
+      node.kernel.mkdir(path);
+      node.kernel.writeExclusive(path, cpus("4-5"));
+    }
+    node.enforcer.start();
+    await node.replace();
+    await node.connect();
+    const pod = node.runtime.pod("p", "burstable");
+    const x = await node.run(pod, "x", await node.claim({ cpus: "4-5" }, ["p"]));
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(node.kernel.readExclusive("/kubepods/besteffort")?.toString()).to.equal("");
+  });
+
+  it("gives CPUs to one claim only: the second waits, named, until no process of the first is left", async () => {
+    const node = await PlayedNode.up();
+    const first = await node.claim({ cpus: "4-5" }, ["p"]);
+    const x = await node.run("p", "x", first);
+    await node.release(first);
+    await node.forget(first);
+    const second = await node.claim({ cpus: "5-6" }, ["q"]);
+    const pending = await node.progress(second);
+    expect(pending.progress).to.equal(Progress.PENDING);
+    expect(pending.why).to.include("default/p");
+    await node.end(x);
+    expect((await node.progress(second)).progress).to.equal(Progress.ENFORCED);
+    await node.run("q", "y", second);
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
+  it("refuses to start a claim's container on CPUs where another's still runs, in words for the pod", async () => {
+    const node = await PlayedNode.up();
+    const first = await node.claim({ cpus: "4-5" }, ["p"]);
+    const x = await node.run("p", "x", first);
+    await node.release(first);
+    await node.forget(first);
+    const y = node.create("q", "y", await node.claim({ cpus: "5-6" }, ["q"]));
+    const refused = await node.begin(y).then(
+      () => "started",
+      (cause: unknown) => (cause as Error).message,
+    );
+    expect(refused).to.match(
+      /^dra\.cpu: cannot start container y of pod default\/q on CPUs 5-6: container x of pod default\/p/,
+    );
+    expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
+  it("falls back to masks where the kernel refuses, says so, and comes back to a partition at the next start", async () => {
+    const node = await PlayedNode.up();
+    const s = await node.run("s", "s1");
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    const pod = node.runtime.pod("p");
+    // A cgroup beside it that somebody gave all CPUs, such as by hand.
+    node.kernel.mkdir(`${pod.cgroup}/other`);
+    node.kernel.write(`${pod.cgroup}/other`, cpus("0-15"));
+    const x = await node.run(pod, "x", claim);
+    expect(x.first?.toString()).to.equal("4-5");
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("member");
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-3,6-15");
+    expect(node.warnings.join("\n")).to.include("not exclusive");
+    expect(node.counts["partitionFailures"]).to.equal(1);
+    await node.end(x);
+    node.kernel.rmdir(`${pod.cgroup}/other`);
+    const again = await node.run(pod, "again", claim);
+    expect(node.kernel.readPartition(again.cgroup)).to.equal("root");
+    await node.clock.pass(3000);
+    expect(node.kernel.read(s.cgroup)?.own.toString()).to.equal("0-15");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
+  it("keeps siblings that a claim leaves idle free by masks, before and after its container runs", async () => {
+    const node = await PlayedNode.up();
+    const s = await node.run("s", "s1");
+    const claim = await node.claim({ cpus: "4-5" }, ["p"], { idle: "6-7" });
+    expect((await node.progress(claim)).progress).to.equal(Progress.ENFORCED);
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-5,8-15");
+    await node.run("p", "x", claim);
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-3,8-15");
+    expect(node.kernel.effective("").toString(), "host processes are not kept off idle CPUs").to.equal("0-3,6-15");
+  });
+
+  it("gives everything but one CPU to a claim, and refuses nobody else a place to run", async () => {
+    const node = await PlayedNode.up();
+    const s = await node.run("s", "s1");
+    const x = await node.run("p", "x", await node.claim({ cpus: "1-15" }, ["p"]));
+    expect(x.first?.toString()).to.equal("1-15");
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0");
+    await node.end(x);
+    expect(leftovers(node)).to.deep.equal([]);
+  });
+
+  it("counts and reports a partition whose CPUs all go offline, and takes them again when they are back", async () => {
+    const node = await PlayedNode.up();
+    const x = await node.run("p", "x", await node.claim({ cpus: "4-5" }, ["p"]));
+    node.setOnline("0-3,6-15");
+    await node.clock.pass(2000);
+    expect(node.counts["escapes"]).to.equal(1);
+    node.setOnline("0-15");
+    await node.clock.pass(3000);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,205 @@
+import { expect } from "chai";
+import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
+import { PlayedNode } from "../../../e2e/kit/playednode.ts";
+import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
+import type { PlayedContainer } from "../../../e2e/kit/playedruntime.ts";
+
+const refusal = (work: () => Promise<unknown> | PlayedContainer): Promise<string> =>
+  Promise.resolve()
+    .then(work)
+    .then(
+      () => "accepted",
+      (cause: unknown) => (cause as Error).message,
+    );
+const on = (node: PlayedNode, one: PlayedContainer): string => node.kernel.effective(one.cgroup).toString();
+
+describe("a claim that several containers of a pod use", () => {
+  let node: PlayedNode;
+  let claim: PlayedClaim;
+  let s: PlayedContainer;
+  beforeEach(async () => {
+    node = await PlayedNode.up();
+    s = await node.run("s", "s1");
+    claim = await node.claim({ a: "4", b: "5" }, ["p"]);
+  });
+  afterEach(() => expect(broken(node, "settled")).to.deep.equal([]));
+
+  it("makes the pod the partition when the second one is created, before its cgroup is there", async () => {
+    const x = await node.run("p", "x", claim);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    const y = node.create("p", "y", claim);
+    expect(node.kernel.readPartition(x.pod.cgroup)).to.equal("root");
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("member");
+    await node.begin(y);
+    expect([on(node, x), on(node, y), on(node, s)]).to.deep.equal(["4-5", "4-5", "0-3,6-15"]);
+    expect(node.counts["escapes"] ?? 0).to.equal(0);
+  });
+
+  it("is pinned though the agent dies right after the second one was created", async () => {
+    await node.run("p", "x", claim);
+    const y = node.create("p", "y", claim);
+    node.kill();
+    await node.begin(y);
+    expect(y.first?.toString()).to.equal("4-5");
+    await node.start();
+  });
+
+  it("has a partition of its own for each request that one container uses alone", async () => {
+    const a = await node.run("p", "a", claim, "a");
+    const b = await node.run("p", "b", claim, "b");
+    expect([a, b].map((one) => node.kernel.readPartition(one.cgroup))).to.deep.equal(["root", "root"]);
+    expect([on(node, a), on(node, b), on(node, s)]).to.deep.equal(["4", "5", "0-3,6-15"]);
+  });
+
+  it("lets another claim of the pod into the pod's partition before that one's cgroup is there", async () => {
+    await node.run("p", "x", claim);
+    await node.run("p", "y", claim);
+    const other = await node.claim({ cpus: "8" }, ["p"]);
+    const z = node.create("p", "z", other);
+    node.kill();
+    await node.begin(z);
+    expect(z.first?.toString()).to.equal("8");
+    await node.start();
+    expect(on(node, s)).to.equal("0-3,6-7,9-15");
+  });
+
+  it("is held by masks beside a container without a claim, whoever comes first, and nobody runs where it should not", async () => {
+    const plain = await node.run("p", "plain");
+    const x = await node.run("p", "x", claim);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    const y = await node.run("p", "y", claim);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("member");
+    expect([on(node, x), on(node, y), on(node, plain), on(node, s)]).to.deep.equal([
+      "4-5",
+      "4-5",
+      "0-3,6-15",
+      "0-3,6-15",
+    ]);
+    for (const one of [x, y]) await node.end(one);
+    await node.clock.pass(3000);
+    expect(on(node, s)).to.equal("0-15");
+  });
+
+  it("goes from the pod's partition to masks when a container without a claim is created, before its cgroup is there", async () => {
+    const x = await node.run("p", "x", claim);
+    await node.run("p", "y", claim);
+    const plain = node.create("p", "plain");
+    expect(node.kernel.readPartition(x.pod.cgroup)).to.equal("member");
+    node.kill();
+    await node.begin(plain);
+    expect(plain.first?.toString()).to.equal("0-3,6-15");
+    await node.start();
+    expect(on(node, s)).to.equal("0-3,6-15");
+  });
+
+  it("goes to masks for a container without a claim that came while no agent watched", async () => {
+    const x = await node.run("p", "x", claim);
+    await node.run("p", "y", claim);
+    node.kill();
+    const plain = await node.run("p", "plain");
+    expect(on(node, plain), "nobody told the runtime").to.equal("4-5");
+    await node.start();
+    expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
+  });
+
+  it("keeps its partition beside a container that was created before anybody knew of the claim", async () => {
+    const other = node.create("q", "early");
+    const late = await node.claim({ cpus: "8-9" }, ["q"]);
+    const x = await node.run("q", "x", late);
+    await node.begin(other);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(other.first?.toString()).to.equal("0-7,10-15");
+    node.runtime.removePod(x.pod);
+    expect(node.kernel.lost().toString(), "what is removed while it is invalid is lost for good").to.equal("");
+  });
+
+  it("gives the pod's CPUs back while the pod lives, without touching other pods that are partitions", async () => {
+    const other = await node.claim({ cpus: "8-9" }, ["q"]);
+    const q = [await node.run("q", "q1", other), await node.run("q", "q2", other)];
+    const p = [await node.run("p", "x", claim), await node.run("p", "y", claim)];
+    for (const one of p) await node.end(one);
+    expect(q.map((one) => node.kernel.readPartition(one.pod.cgroup))).to.deep.equal(["root", "root"]);
+    expect(on(node, s)).to.equal("0-7,10-15");
+    // And its lists are open to others.
+    await node.release(claim);
+    await node.forget(claim);
+    const r = await node.claim({ cpus: "4-5" }, ["r"]);
+    const again = [await node.run("r", "r1", r), await node.run("r", "r2", r)];
+    expect(node.kernel.readPartition(again[0]?.pod.cgroup ?? "")).to.equal("root");
+    for (const pod of [...node.runtime.pods.values()]) node.runtime.removePod(pod);
+    await node.clock.pass(3000);
+    expect(leftovers(node)).to.deep.equal([]);
+  });
+});
+
+describe("an isolated claim", () => {
+  let node: PlayedNode;
+  let claim: PlayedClaim;
+  beforeEach(async () => {
+    node = await PlayedNode.up();
+    claim = await node.claim({ cpus: "4-5" }, ["p"], { isolated: true });
+  });
+
+  it("keeps its isolation beside a container without a claim", async () => {
+    const x = await node.run("p", "x", claim);
+    const plain = await node.run("p", "plain");
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("isolated");
+    expect(plain.first?.toString()).to.equal("0-3,6-15");
+  });
+
+  it("keeps it when a second container of its pod would need the pod, and others are there: that one is refused at creation", async () => {
+    const x = await node.run("p", "x", claim);
+    await node.run("p", "plain");
+    const why = await refusal(() => node.create("p", "y", claim));
+    expect(why)
+      .to.match(/^dra\.cpu: cannot create container y of pod default\/p/)
+      .and.include("plain")
+      .and.include("request of its own");
+    expect(node.counts["ISOLATION_CLASH"]).to.equal(1);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("isolated");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
+  it("keeps it when the pod is its partition, and refuses a container without it at creation", async () => {
+    const x = await node.run("p", "x", claim);
+    await node.run("p", "y", claim);
+    expect(node.kernel.readPartition(x.pod.cgroup)).to.equal("isolated");
+    const writes = node.hand.writes.length;
+    expect(await refusal(() => node.create("p", "plain"))).to.include("cannot create container plain");
+    const other = await node.claim({ cpus: "8" }, ["p"]);
+    expect(await refusal(() => node.create("p", "z", other))).to.include("cannot create container z");
+    expect(node.hand.writes.length, "decided from memory").to.equal(writes);
+    expect(node.kernel.readPartition(x.pod.cgroup)).to.equal("isolated");
+  });
+
+  it("does not count a container that has ended or is being stopped", async () => {
+    const init = await node.run("p", "init");
+    node.runtime.stop(init);
+    node.runtime.exit(init);
+    await node.run("p", "x", claim);
+    const y = await node.run("p", "y", claim);
+    expect(node.kernel.readPartition(y.pod.cgroup)).to.equal("isolated");
+  });
+
+  it("is refused a start where no partition can be made", async () => {
+    const pod = node.runtime.pod("p");
+    node.kernel.mkdir(`${pod.cgroup}/other`);
+    node.kernel.write(`${pod.cgroup}/other`, node.online);
+    expect(await refusal(() => node.run(pod, "x", claim)))
+      .to.include("cannot start container x")
+      .and.include("isolated");
+    expect(leftovers(node).filter((line) => !line.includes("invalid"))).to.deep.equal([]);
+  });
+
+  it("loses it rather than sharing its CPUs with a container that came while no agent watched, and says so", async () => {
+    const x = await node.run("p", "x", claim);
+    await node.run("p", "y", claim);
+    node.kill();
+    const plain = await node.run("p", "plain");
+    await node.start();
+    expect(on(node, plain)).to.equal("0-3,6-15");
+    expect(on(node, x)).to.equal("4-5");
+    expect(node.events().join("\n")).to.include("isolated no longer");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+});
