@@ -14,6 +14,7 @@ function settled(text: string): string {
     .replaceAll(/-[bcdfghjklmnpqrstvwxz2456789]{5}\b/g, "-xxxxx")
     .replaceAll(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b/g, "<uid>")
     .replaceAll(/\b\d+(m\d+)?m?s\b/g, "<time>")
+    .replaceAll(/(epoch|revision) \d+/g, "$1 N")
     .replaceAll(/[ \t]+/g, " ");
 }
 

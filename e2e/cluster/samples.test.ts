@@ -20,7 +20,7 @@ const SMALL = ["one-cpu", "exact-cpus", "deployment", "statefulset"];
 const LARGE: Readonly<Record<string, readonly string[]>> = {
   aligned: ["cpus 2 cpudevnuma001", "gpu  gpu-1"],
   individual: ["cpus  cpudev000", "cpus  cpudev008"],
-  "numa-node": ["cpus 8 cpudevnuma001"],
+  "numa-node": ["cpus 8 cpudevnuma000"],
   "two-containers": ["workers 2 cpudevnuma000", "poller 1 cpudevnuma000"],
   "whole-cores": ["cpus 4 cpudevnuma000"],
 };

@@ -105,10 +105,14 @@ export class ClusterWorld extends NodePods {
     return (await this.ownPod()).metadata.name;
   }
 
+  /** Of every start that {@link ready} has seen. */
+  readonly starts = { driver: new Map<string, number>(), "nri-agent": new Map<string, number>() };
+
   /** Milliseconds that the program needed from its first instruction to answering sockets, by its own word. */
-  async startedIn(name: OwnContainer["name"]): Promise<number> {
+  async #startedIn(name: OwnContainer["name"]): Promise<void> {
+    const { id } = await this.own(name);
     const line = (await this.ownLogs(name)).split("\n").find((one) => one.includes('"serving"'));
-    return (JSON.parse(line ?? "{}") as { afterMs: number }).afterMs;
+    this.starts[name].set(id, (JSON.parse(line ?? "{}") as { afterMs: number }).afterMs);
   }
 
   state<T>(): Promise<T> {
@@ -131,6 +135,8 @@ export class ClusterWorld extends NodePods {
       60_000,
       200,
     );
+    await this.#startedIn("driver");
+    await this.#startedIn("nri-agent");
   }
 
   async removeAll(): Promise<void> {

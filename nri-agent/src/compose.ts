@@ -170,7 +170,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(() => enforcer.problems().map(coded)),
+        "/readyz": probe(() => enforcer.hindrances().map(coded)),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,

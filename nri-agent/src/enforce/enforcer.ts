@@ -19,7 +19,7 @@ import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
 import { RuntimeUpdates } from "./updates.ts";
 import { Verifier } from "./verifier.ts";
-import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
+import { hindrancesOf, problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
   readonly cgroup: CgroupPort;
@@ -177,9 +177,14 @@ export class Enforcer implements ControlHandler, InspectHandler {
     return [...this.#node.containers.values()].filter((one) => this.#node.isTooWide(one)).length;
   }
 
-  /** Empty where all is well. */
+  /** All that people should know of; empty where all is well. */
   problems(): Finding[] {
     return problemsOf(this.#node, this.#options.session());
+  }
+
+  /** Of these, what keeps the agent from its work. */
+  hindrances(): Finding[] {
+    return hindrancesOf(this.#node, this.#options.session());
   }
 
   /** Whoever waits looks again, once a turn however much has changed in it: a hook does not wait for them. */

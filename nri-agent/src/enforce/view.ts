@@ -148,7 +148,20 @@ export function stateOf(
   });
 }
 
+/** All that people should know of. */
 export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding[] {
+  const problems = hindrancesOf(node, session);
+  const add = (code: Code, text: string): number => problems.push({ code, text });
+  const source = node.pool()?.source;
+  if (source === "reserved")
+    add(CODES.poolFellBack, "Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
+  if (source === "online")
+    add(CODES.poolOverlaps, "Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
+  return problems;
+}
+
+/** What keeps the agent from its work: it is not ready. */
+export function hindrancesOf(node: NodeKnowledge, session: SessionReport): Finding[] {
   const problems: Finding[] = [];
   const add = (code: Code, text: string): number => problems.push({ code, text });
   if (session.state !== "synchronized")
@@ -157,11 +170,6 @@ export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding
     add(CODES.noTruth, "No driver has told yet which claims there are; claim containers are refused until it does");
   if (node.truth === "restored")
     add(CODES.unconfirmed, "Claims are known from the agent's own file only; the driver has not confirmed them yet");
-  const source = node.pool()?.source;
-  if (source === "reserved")
-    add(CODES.poolFellBack, "Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
-  if (source === "online")
-    add(CODES.poolOverlaps, "Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
   return problems;
 }
 
