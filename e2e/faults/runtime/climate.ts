@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerHandle, ContainerOptions, PodHandle } from "../../kit/containerd/pods.ts";
 import { until } from "../../kit/node/processes.ts";
+import { PROGRAMS, type Program } from "../lives.ts";
 import type { Random } from "../random.ts";
 import type { Blow, Climate } from "../weather.ts";
-import type { FaultWorld, Program } from "./world.ts";
+import type { FaultWorld } from "./world.ts";
 
-const BOTH: readonly Program[] = ["driver", "agent"];
 /** The runtime gives a plugin 2 s. */
 const PAST_THE_LIMIT_MS = [2200, 4000] as const;
 
@@ -17,18 +17,21 @@ export function runtimeClimate(world: FaultWorld): Climate {
 function blowsOf(world: FaultWorld): Blow[] {
   const down = async (which: readonly Program[], random: Random, longest: number): Promise<void> => {
     const back = which.map(() => random.between(0, longest));
-    await Promise.all(which.map((one, n) => world.kill(one, () => sleep(back[n]))));
+    await Promise.all(which.map((one, n) => world.lives.kill(one, () => sleep(back[n]))));
   };
   return [
-    ...BOTH.map((which) => ({ name: `${which} killed`, run: () => world.kill(which) })),
-    ...BOTH.map((which) => ({ name: `${which} down`, run: (random: Random) => down([which], random, 6000) })),
-    { name: "both down, back in any order", run: (random) => down(BOTH, random, 6000) },
-    ...BOTH.map((which) => ({ name: `${which} ends by TERM`, run: () => world.kill(which, undefined, "SIGTERM") })),
+    ...PROGRAMS.map((which) => ({ name: `${which} killed`, run: () => world.lives.kill(which) })),
+    ...PROGRAMS.map((which) => ({ name: `${which} down`, run: (random: Random) => down([which], random, 6000) })),
+    { name: "both down, back in any order", run: (random) => down(PROGRAMS, random, 6000) },
+    ...PROGRAMS.map((which) => ({
+      name: `${which} ends by TERM`,
+      run: () => world.lives.kill(which, undefined, "SIGTERM"),
+    })),
     {
       name: "agent stopped past the limit",
-      run: (random) => world.still("agent", random.between(...PAST_THE_LIMIT_MS)),
+      run: (random) => world.lives.still("agent", random.between(...PAST_THE_LIMIT_MS)),
     },
-    { name: "driver stopped", run: (random) => world.still("driver", random.between(500, 5000)) },
+    { name: "driver stopped", run: (random) => world.lives.still("driver", random.between(500, 5000)) },
     { name: "containerd killed", run: (random) => world.runtimeDown(random.between(0, 3000)) },
     { name: "containerd stopped", run: (random) => world.runtimeStill(random.between(500, 3000)) },
   ];

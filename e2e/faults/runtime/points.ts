@@ -5,7 +5,8 @@ import type { ClaimReference } from "../../kit/fakecluster/kubelet.ts";
 import { until } from "../../kit/node/processes.ts";
 import type { Call } from "../../kit/seam/seam.ts";
 import { now } from "../observer.ts";
-import type { FaultWorld, Program } from "./world.ts";
+import type { Program } from "../lives.ts";
+import type { FaultWorld } from "./world.ts";
 
 /** Parts of a claim's life, in the order in which {@link Life.cycle} goes through them. */
 export const STEPS = [
@@ -135,14 +136,14 @@ export class Life {
     const world = this.#world;
     const part = partOf(one);
     const point = "at" in one ? one : undefined;
-    const seam = world.seams[part.who];
-    const deaths = world.deaths[part.who];
+    const seam = world.lives.seams[part.who];
+    const deaths = world.lives.deaths[part.who];
     const from = now();
     // A program that is started in its step is armed from its first instruction, by whoever starts it.
     this.#armed = { who: part.who, arm: () => seam.arm(point) };
     if (part.step !== "restart" && part.step !== "start on an empty disk") this.#armed.arm();
     return async () => {
-      const died = world.deaths[part.who] - deaths > (isStart(part) ? 1 : 0);
+      const died = world.lives.deaths[part.who] - deaths > (isStart(part) ? 1 : 0);
       const calls = seam.calls();
       seam.disarm();
       await world.agrees();
@@ -154,7 +155,7 @@ export class Life {
   async #restart(which: Program): Promise<void> {
     const world = this.#world;
     const armed = this.#armed?.who === which ? this.#armed.arm : undefined;
-    await world.kill(which, armed);
+    await world.lives.kill(which, armed);
     await world.agrees();
   }
 
@@ -162,7 +163,7 @@ export class Life {
   async #afresh(which: Program): Promise<void> {
     const world = this.#world;
     const armed = this.#armed?.arm;
-    await world.kill(which, () => {
+    await world.lives.kill(which, () => {
       rmSync(join(world.runtime.dir, which), { recursive: true, force: true });
       armed?.();
     });

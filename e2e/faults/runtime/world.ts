@@ -15,13 +15,10 @@ import { allocatedClaim, DriverProcess } from "../../kit/driver.ts";
 import { FakeApiServer } from "../../kit/fakecluster/apiserver.ts";
 import { FakeKubelet, type ClaimReference } from "../../kit/fakecluster/kubelet.ts";
 import { until, type Daemon } from "../../kit/node/processes.ts";
-import { Seam } from "../../kit/seam/seam.ts";
-import type { Facts, Span } from "../judge.ts";
-import { now, Observer } from "../observer.ts";
+import type { Facts } from "../judge.ts";
+import { Lives, PROGRAMS, type Program } from "../lives.ts";
+import { Observer } from "../observer.ts";
 import type { Bundles } from "../programs.ts";
-import { awayBy } from "../sessions.ts";
-
-export type Program = "driver" | "agent";
 
 /**
  * Both programs on a real containerd of this machine and its real cgroups; API server and kubelet speak the real bytes. A program that dies is
@@ -33,26 +30,20 @@ export class FaultWorld {
   readonly kubelet: FakeKubelet;
   readonly agent: AgentProcess;
   readonly driver: DriverProcess;
-  readonly seams: Readonly<Record<Program, Seam>>;
+  readonly lives: Lives;
   readonly observer: Observer;
-  readonly deaths: Record<Program, number> = { driver: 0, agent: 0 };
   readonly #inspect: Client<typeof Inspect>;
   readonly #claims = new Map<string, { uid: string; cpus: number }>();
-  readonly #lost: number[] = [];
-  readonly #still: Span[] = [];
   #registers: Promise<unknown> = Promise.resolve();
   /** Of the driver that was seen last with the agent, and the least that the living one has to take. */
   #epoch = 0n;
   #leastEpoch = 1n;
-  readonly #between: { [which in Program]?: (() => unknown) | undefined } = {};
-  readonly #next: Record<Program, Promise<void>> = { driver: Promise.resolve(), agent: Promise.resolve() };
-  #keeps = true;
 
   constructor(programs: Bundles) {
     const { dir } = this.runtime;
     mkdirSync(dir, { recursive: true });
     this.kubelet = new FakeKubelet(join(dir, "kubelet"));
-    this.seams = { driver: new Seam(join(dir, "driver.seam")), agent: new Seam(join(dir, "agent.seam")) };
+    this.lives = new Lives(dir, (which) => this.#start(which));
     this.agent = new AgentProcess({
       dir,
       argv: [process.execPath, programs.agent],
@@ -61,7 +52,7 @@ export class FaultWorld {
       lever: "auto",
       online: CpuSet.parse("0-1"),
       // The test itself asks there.
-      env: this.seams.agent.env("inspect.sock"),
+      env: this.lives.seams.agent.env("inspect.sock"),
     });
     this.driver = new DriverProcess({
       dir,
@@ -69,7 +60,7 @@ export class FaultWorld {
       kubeconfig: join(dir, "kubeconfig"),
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(dir, "ctl", "control.sock"),
-      env: this.seams.driver.env(),
+      env: this.lives.seams.driver.env(),
     });
     this.#inspect = createClient(Inspect, unixTransport(join(dir, "ins", "inspect.sock")));
     this.observer = new Observer(`/sys/fs/cgroup/cpuset${this.runtime.root}`, join(dir, "seen.jsonl"));
@@ -78,55 +69,13 @@ export class FaultWorld {
   async start(): Promise<void> {
     await Promise.all([this.runtime.start(), this.api.listen(), this.observer.started()]);
     this.api.kubeconfig(join(this.runtime.dir, "kubeconfig"));
-    this.startProgram("agent");
-    this.startProgram("driver");
+    for (const which of PROGRAMS) this.lives.start(which);
     await this.agrees();
-  }
-
-  startProgram(which: Program): void {
-    if (which === "driver") this.driver.start();
-    else this.agent.start();
-    const daemon = this.daemon(which);
-    if (which === "driver") this.#registers = this.#registered(daemon);
-    this.#next[which] = daemon.exited.then(async () => {
-      this.deaths[which] += 1;
-      if (which === "agent") this.#lost.push(now());
-      else this.#leastEpoch = this.#epoch + 1n;
-      this.seams[which].disarm();
-      const between = this.#between[which];
-      this.#between[which] = undefined;
-      await between?.();
-      if (this.#keeps) this.startProgram(which);
-    });
-  }
-
-  daemon(which: Program): Daemon {
-    const daemon = this[which].daemon;
-    if (daemon === undefined) throw new Error(`the ${which} was not started`);
-    return daemon;
-  }
-
-  /** Resolves when its next life begins. @param between what comes before that. */
-  async kill(which: Program, between?: () => unknown, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    this.#between[which] = between;
-    const next = this.#next[which];
-    this.daemon(which).signal(signal);
-    await next;
-  }
-
-  /** Stands still for a while. */
-  async still(which: Program, ms: number): Promise<void> {
-    const daemon = this.daemon(which);
-    const from = now();
-    daemon.signal("SIGSTOP");
-    await sleep(ms);
-    daemon.signal("SIGCONT");
-    if (which === "agent") this.#still.push({ from, to: now() });
   }
 
   /** Containerd is killed, and comes back. */
   async runtimeDown(ms: number): Promise<void> {
-    this.#lost.push(now());
+    this.lives.lost();
     this.runtime.daemon.signal("SIGKILL");
     await this.runtime.daemon.exited;
     await sleep(ms);
@@ -149,7 +98,7 @@ export class FaultWorld {
         const epoch = state.held?.epoch ?? 0n;
         if (state.nri?.state !== 4 || state.truth !== 3 || epoch < this.#leastEpoch) return false;
         this.#epoch = epoch;
-        return this.daemon("driver").isAlive();
+        return this.lives.daemon("driver").isAlive();
       },
       30_000,
       20,
@@ -162,13 +111,9 @@ export class FaultWorld {
     return state;
   }
 
-  log(which: Program): string {
-    return readFileSync(this.daemon(which).log, "utf8");
-  }
-
   get facts(): Facts {
     const log = readFileSync(join(this.runtime.dir, "log", "containerd.log"), "utf8");
-    return { claims: this.#claims, away: awayBy(log, this.#lost, this.#still) };
+    return { claims: this.#claims, away: this.lives.away(log) };
   }
 
   /** An allocated claim, reserved for a pod, as the scheduler leaves it. */
@@ -230,18 +175,25 @@ export class FaultWorld {
   }
 
   async stop(): Promise<void> {
-    this.#keeps = false;
-    for (const which of ["driver", "agent"] as const) {
-      this.seams[which].disarm();
-      await this[which].daemon?.stop();
-    }
+    await this.lives.end();
     this.kubelet.close();
     await this.observer.stop().catch(() => {
       // It was stopped before.
     });
     await this.runtime.stop();
     await this.api.close();
-    for (const seam of Object.values(this.seams)) seam.close();
+  }
+
+  #start(which: Program): Daemon {
+    if (which === "agent") this.agent.start();
+    else this.driver.start();
+    const { daemon } = this[which];
+    if (daemon === undefined) throw new Error(`the ${which} did not start`);
+    if (which === "driver") {
+      this.#leastEpoch = this.#epoch + 1n;
+      this.#registers = this.#registered(daemon);
+    }
+    return daemon;
   }
 
   /** The registration socket of the driver before may still be there: it is tried until somebody listens. */

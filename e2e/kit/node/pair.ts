@@ -6,17 +6,32 @@ import { until } from "./processes.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 
-/** Driver and agent as processes of a real node's host, from sources. */
+export interface PairOptions {
+  /** Programs and their first arguments. */
+  readonly argv: { readonly driver: readonly string[]; readonly agent: readonly string[] };
+  readonly env?: { readonly driver: NodeJS.ProcessEnv; readonly agent: NodeJS.ProcessEnv };
+}
+
+const SOURCES: PairOptions = {
+  argv: {
+    driver: [process.execPath, join(ROOT, "driver", "src", "main.ts")],
+    agent: [process.execPath, join(ROOT, "nri-agent", "src", "main.ts")],
+  },
+};
+
+/** Driver and agent as processes of a real node's host, from sources unless it is told otherwise. */
 export class Pair {
   readonly controlSocket: string;
   readonly inspectSocket: string;
   readonly #node: RealNode;
+  readonly #o: PairOptions;
   #generation = 0;
   driver: Daemon | undefined;
   agent: Daemon | undefined;
 
-  constructor(node: RealNode) {
+  constructor(node: RealNode, options = SOURCES) {
     this.#node = node;
+    this.#o = options;
     this.controlSocket = join(node.dir, "ctl", "control.sock");
     this.inspectSocket = join(node.dir, "ins", "inspect.sock");
     mkdirSync(join(node.dir, "state"));
@@ -30,9 +45,8 @@ export class Pair {
 
   startAgent(...flags: string[]): void {
     this.#generation += 1;
-    this.agent = this.#node.host(`agent-${this.#generation}`, [
-      process.execPath,
-      join(ROOT, "nri-agent", "src", "main.ts"),
+    const argv = [
+      ...this.#o.argv.agent,
       "run",
       "--nri-socket",
       this.#node.nriSocket,
@@ -45,14 +59,14 @@ export class Pair {
       "--bind-address",
       "127.0.0.1:8081",
       ...flags,
-    ]);
+    ];
+    this.agent = this.#node.host(`agent-${this.#generation}`, argv, this.#o.env?.agent);
   }
 
   startDriver(...flags: string[]): void {
     this.#generation += 1;
-    this.driver = this.#node.host(`driver-${this.#generation}`, [
-      process.execPath,
-      join(ROOT, "driver", "src", "main.ts"),
+    const argv = [
+      ...this.#o.argv.driver,
       "run",
       "--kubeconfig",
       this.#node.kubeconfig,
@@ -71,7 +85,8 @@ export class Pair {
       "--bind-address",
       "127.0.0.1:8080",
       ...flags,
-    ]);
+    ];
+    this.driver = this.#node.host(`driver-${this.#generation}`, argv, this.#o.env?.driver);
   }
 
   /** Starts again whichever of the two a failed test left dead or stopped. */

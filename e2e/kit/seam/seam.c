@@ -32,6 +32,8 @@ struct shared {
   _Atomic uint32_t fails;    // an errno; 0: none
   char kinds[64];            // names of the calls that fail, as " fsync rename "
   char prefix[512];          // of the paths on which they fail
+  char only_name[32];        // of the calls that count; "": all
+  char only_target[256];     // part of their target
 };
 
 static struct shared *seam;
@@ -67,6 +69,7 @@ static void note(const char *name, const char *target) {
 
 // Before a call. Its number if it is the one after which to die, else 0.
 static uint32_t enter(const char *name, const char *target) {
+  if (seam->only_name[0] != 0 && (strcmp(name, seam->only_name) != 0 || strstr(target, seam->only_target) == NULL)) return 0;
   uint32_t n = atomic_fetch_add(&seam->count, 1) + 1;
   note(name, target);
   if (n != seam->kill_at) return 0;

@@ -19,7 +19,18 @@ const SOURCE = join(import.meta.dirname, "seam.c");
 /** As seam.c has it. */
 const SIZE = 1 << 20;
 const HEAD = 1024;
-const AT = { armed: 0, killAt: 4, after: 8, count: 12, used: 16, fails: 20, kinds: 24, prefix: 88 } as const;
+const AT = {
+  armed: 0,
+  killAt: 4,
+  after: 8,
+  count: 12,
+  used: 16,
+  fails: 20,
+  kinds: 24,
+  prefix: 88,
+  onlyName: 600,
+  onlyTarget: 632,
+} as const;
 const ERRNO = { ENOSPC: 28, EROFS: 30, EIO: 5 } as const;
 
 /** A call by which a program changed something outside of itself. */
@@ -68,13 +79,19 @@ export class Seam {
     };
   }
 
-  /** Counts and notes calls from now on, from 1; kills the program at one of them. */
-  arm(kill?: { readonly at: number; readonly after: boolean }): void {
+  /**
+   * Counts and notes calls from now on, from 1; kills the program at one of them.
+   *
+   * @param only counts calls of this name alone, whose target contains this.
+   */
+  arm(kill?: { readonly at: number; readonly after: boolean }, only?: Call): void {
     this.#put(AT.armed, 0);
     this.#put(AT.count, 0);
     this.#put(AT.used, 0);
     this.#put(AT.killAt, kill?.at ?? 0);
     this.#put(AT.after, kill?.after === true ? 1 : 0);
+    this.#text(AT.onlyName, only?.name ?? "");
+    this.#text(AT.onlyTarget, only?.target ?? "");
     this.#put(AT.armed, 1);
   }
 
@@ -97,8 +114,8 @@ export class Seam {
   /** Lets calls of these names fail on paths that begin so, until {@link heal}. */
   fail(errno: keyof typeof ERRNO, names: readonly string[], prefix: string): void {
     this.#put(AT.fails, 0);
-    writeSync(this.#fd, Buffer.from(` ${names.join(" ")} \0`), 0, undefined, AT.kinds);
-    writeSync(this.#fd, Buffer.from(`${prefix}\0`), 0, undefined, AT.prefix);
+    this.#text(AT.kinds, ` ${names.join(" ")} `);
+    this.#text(AT.prefix, prefix);
     this.#put(AT.fails, ERRNO[errno]);
   }
 
@@ -108,6 +125,10 @@ export class Seam {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  #text(at: number, text: string): void {
+    writeSync(this.#fd, Buffer.from(`${text}\0`), 0, undefined, at);
   }
 
   #put(at: number, value: number): void {
