@@ -7,6 +7,15 @@ for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"
 done
 command -v go >/dev/null || { echo "Go is needed (1.26 or later) to build Kubernetes, containerd, etcd, runc and CNI plugins; install it and run this again" >&2; exit 1; }
+# Unpacked, not installed: the package would start a server.
+prometheus="${DRACPU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dra-driver-cpu}/prometheus"
+if [ ! -x "$prometheus/usr/bin/promtool" ] && ! command -v promtool >/dev/null; then
+  download=$(mktemp -d)
+  (cd "$download" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; }) 2>/dev/null
+  mkdir -p "$prometheus"
+  dpkg -x "$download"/prometheus_*.deb "$prometheus"
+  rm -r "$download"
+fi
 [ -z "$missing" ] && exit 0
 [ "$(id -u)" = 0 ] || { echo "These Debian packages are missing:$missing; install them, or run this as root" >&2; exit 1; }
 apt-get update -qq

@@ -95,6 +95,8 @@ export const VALUES_SCHEMA = {
     admissionPolicy: closed({ create: flag }),
     deviceClasses: closed({ create: flag, annotations: labels }),
     podMonitor: closed({ enabled: flag, interval: text, labels }),
+    alerts: closed({ enabled: flag, labels, runbooks: text }),
+    dashboard: closed({ enabled: flag, labels }),
     networkPolicy: closed({ enabled: flag, from: list(anything) }),
     test: closed({ cpus: { type: "integer", minimum: 1 } }),
     uninstall: closed({ hooks: flag, force: flag, timeoutSeconds: count }),

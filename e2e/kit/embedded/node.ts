@@ -41,6 +41,8 @@ export interface EmbeddedOptions {
   readonly agent: readonly string[];
   /** Of the driver's page; a free one by default. */
   readonly pagePort?: number;
+  /** Of the agent's metrics; none by default. */
+  readonly agentAddress?: string;
   /** Further flags of the driver. */
   readonly flags?: Readonly<Record<string, string>>;
 }
@@ -81,6 +83,7 @@ export class EmbeddedNode {
       lever: "runtime",
       online: options.online,
       cgroupRoot: this.cgroups.root,
+      ...(options.agentAddress === undefined ? {} : { bindAddress: options.agentAddress }),
     });
   }
 
