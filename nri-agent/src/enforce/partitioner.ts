@@ -7,8 +7,6 @@ import { CgroupFault, type CgroupPort, type Observer } from "./ports.ts";
 interface Living extends Partition {
   readonly type: "root" | "isolated";
   readonly containers: ReadonlySet<string>;
-  /** A pod's cgroup: it had no mask of its own before, and gets every online CPU after. */
-  readonly ofPod: boolean;
 }
 
 /** How deep below a top-level cgroup stale lists are looked for: kubepods, QoS class, pod. */
@@ -40,22 +38,23 @@ export class Partitioner {
   /**
    * Makes a cgroup a partition: ancestors' lists top first, then its own two files, then the type; read back. Partitions
    * `inside` become part of it: all else is ready when they are given up, so that the CPUs are open for two writes only.
+   * A pod gets no mask of its own: the list is enough, and a mask could not be taken back while the pod has a process (ENOSPC).
    * @returns "" or the kernel's reason, in which case nothing is left behind, and `inside` are no partitions any more.
    */
   take(
     path: string,
     cpus: CpuSet,
     isolated: boolean,
-    containers: Iterable<ContainerRecord>,
+    containers: readonly ContainerRecord[],
     inside: readonly string[] = [],
   ): string {
     const type = isolated ? "isolated" : "root";
     const before = this.#living.get(path);
     for (const one of inside) this.#living.delete(one);
-    this.#living.set(path, living(path, cpus, type, [...containers]));
+    this.#living.set(path, living(path, cpus, type, containers));
     try {
       this.#writeLists();
-      this.#cgroup.write(path, cpus);
+      if (containers.some((container) => container.cgroup === path)) this.#cgroup.write(path, cpus);
       this.#cgroup.writeExclusive(path, cpus);
       for (const one of inside) this.#cgroup.writePartition(one, "member");
       this.#cgroup.writePartition(path, type);
@@ -73,13 +72,8 @@ export class Partitioner {
 
   /** Gives the CPUs back to everybody. The cgroup may be gone already. */
   release(path: string): void {
-    const one = this.#living.get(path);
-    if (one === undefined) return;
-    this.#living.delete(path);
+    if (!this.#living.delete(path)) return;
     this.#quietly(() => this.#cgroup.writePartition(path, "member"));
-    // A populated cgroup cannot be left without CPUs (ENOSPC), and a mask that lies inside a later claim would refuse it (EINVAL).
-    const online = this.#node.machine?.online;
-    if (one.ofPod && online !== undefined) this.#quietly(() => this.#cgroup.write(path, online));
     this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
     this.#quietly(() => this.#writeLists());
   }
@@ -195,11 +189,5 @@ export class Partitioner {
 }
 
 function living(path: string, cpus: CpuSet, type: "root" | "isolated", containers: readonly ContainerRecord[]): Living {
-  return {
-    path,
-    cpus,
-    type,
-    containers: new Set(containers.map((container) => container.ref.id)),
-    ofPod: containers.some((container) => container.cgroup !== path),
-  };
+  return { path, cpus, type, containers: new Set(containers.map((container) => container.ref.id)) };
 }
