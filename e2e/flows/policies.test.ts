@@ -157,6 +157,7 @@ describe("isolated CPUs, where the kernel gives no partition", () => {
     await starts(world.agent, "pu", "main", cdi(A));
     await starts(world.agent, "pu", "second", cdi(A));
     expect(partitions()["/kubepods/pu"]).to.equal("isolated");
+    expect(world.agent.cgroup.cpusOf("/kubepods/pu"), "a mask of the pod could not be taken back").to.equal("0-15");
     expect(await refused(starts(world.agent, "pu", "side"))).to.include(
       "use the same isolated CPUs, which makes the whole pod one cpuset partition, and side has none",
     );

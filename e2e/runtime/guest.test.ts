@@ -6,12 +6,13 @@ import { bundle } from "../../images/bundle.ts";
 import { bootGuest, type GuestRun } from "../kit/guest/boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "../kit/guest/image.ts";
 import { writeImage } from "../kit/image/image.ts";
-import { MASK_ROWS, PARTITION_ROWS } from "./guest/rows.ts";
+import { MASK_ROWS, MODE_ROWS, PARTITION_ROWS } from "./guest/rows.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
 for (const [kernel, program, rows] of [
   ["6.12", "partitions", PARTITION_ROWS],
+  ["6.12", "modes", MODE_ROWS],
   ["6.1", "masks", MASK_ROWS],
 ] as const) {
   describe(`16 CPUs, cgroup v2, kernel ${kernel}: ${program}`, function () {

@@ -14,15 +14,32 @@ export class Lab {
   readonly pods: Pods;
   readonly agent: AgentProcess;
   readonly #containerd: Daemon;
+  /** Whose last lines are printed when a row fails. */
+  readonly logs: (() => string)[];
   failed = 0;
 
   private constructor(pods: Pods, agent: AgentProcess, containerd: Daemon) {
     this.pods = pods;
     this.agent = agent;
     this.#containerd = containerd;
+    this.logs = [() => readFileSync(agent.daemon?.log ?? "", "utf8")];
   }
 
+  /** Everything, with the test in the driver's place. */
   static async start(lever: "auto" | "kernel" | "file", online: string): Promise<Lab> {
+    const lab = await Lab.begin(lever, online);
+    lab.agent.start();
+    await lab.agent.replace();
+    await lab.agent.synchronized(60_000);
+    return lab;
+  }
+
+  /** containerd; the agent is not started yet. */
+  static async begin(
+    lever: "auto" | "kernel" | "file",
+    online: string,
+    nriSocket = "/var/run/nri/nri.sock",
+  ): Promise<Lab> {
     mkdirSync("/tmp/lab/log", { recursive: true });
     writeFileSync(
       "/tmp/lab/containerd.toml",
@@ -50,15 +67,12 @@ export class Lab {
     const agent = new AgentProcess({
       dir: "/tmp/lab",
       argv: [process.execPath, "/job/dracpu-agent.cjs"],
-      nriSocket: "/var/run/nri/nri.sock",
+      nriSocket,
       cdiDir: "/var/run/cdi",
       lever,
       online: CpuSet.parse(online),
       bindAddress: "127.0.0.1:8081",
     });
-    agent.start();
-    await agent.replace();
-    await agent.synchronized(60_000);
     return new Lab(new Pods(cri, "/tmp/lab", "/kubepods"), agent, containerd);
   }
 
@@ -70,12 +84,7 @@ export class Lab {
     } catch (cause) {
       this.failed += 1;
       console.log(`ROW failed ${name}: ${(cause as Error).message.replaceAll("\n", " ").slice(0, 600)}`);
-      console.log(
-        readFileSync(this.agent.daemon?.log ?? "", "utf8")
-          .split("\n")
-          .slice(-8)
-          .join("\n"),
-      );
+      for (const log of this.logs) console.log(log().split("\n").slice(-8).join("\n"));
     }
   }
 

@@ -139,7 +139,8 @@ await lab.row(ROWS[11], async () => {
   const b = await pods.run(pod, "b", { cdi: both });
   await firstWords(a, "4-5");
   await firstWords(b, "4-5");
-  same("partition of the pod", file(`/kubepods/besteffort/pod${pod.uid}/cpuset.cpus.partition`), "root");
+  const podCgroup = `/kubepods/besteffort/pod${pod.uid}`;
+  same("partition of the pod", file(`${podCgroup}/cpuset.cpus.partition`), "root");
   await others("0-3,6-7,12-15", s1);
   await lab.row(ROWS[12], async () => {
     const c = await pods.run(pod, "c");
@@ -147,6 +148,8 @@ await lab.row(ROWS[11], async () => {
     await becomes("a runs on", () => a.allowed(), "4-5");
     await becomes("b runs on", () => b.allowed(), "4-5");
     await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,12-15");
+    same("partition of the pod", file(`${podCgroup}/cpuset.cpus.partition`), "member");
+    same("the pod's own mask", file(`${podCgroup}/cpuset.cpus`), "");
   });
   await pods.removePod(pod);
   await agent.release(c1.uid);

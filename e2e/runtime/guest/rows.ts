@@ -30,3 +30,23 @@ export const MASK_ROWS = [
   "all CPUs of a claim offline and back: reported and repaired",
   "the topology is what the machine was made as, and what lscpu and hwloc say",
 ] as const;
+
+/** Both processes on claims of every kind; masks are read inside the containers, and held against what lscpu says of the machine. */
+export const MODE_ROWS = [
+  "machine: one device; a claim larger than a socket, packed",
+  "exact CPUs by this driver's parameters, split cores and all",
+  "exact CPUs by the reference driver's parameters",
+  "distributed: an even share of every NUMA node",
+  "spread: one thread a core as far as cores go",
+  "numanode: a device a NUMA node, packed inside it; a claim from before the change of mode is as it was",
+  "cores whole: whole cores only, or a refusal in words",
+  "cores isolated: half of the CPUs run, their siblings rest",
+  "isolation isolated: no load balancing, as the kernel says of itself",
+  "l3cache: a device an L3",
+  "socket: a device a socket, spread where the node says so",
+  "l3 prefer: as few L3s as can be",
+  "l3 require: one L3, or a refusal in words",
+  "individual: the CPUs that the scheduler has chosen",
+  "a claim that saw every mode is released by name, and its CPUs are everybody's",
+  "the runtime waits for StartContainer far less than it would",
+] as const;
