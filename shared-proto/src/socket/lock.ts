@@ -25,7 +25,11 @@ export async function holdLock(
   for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)) {
     const holder = await askHolder(path);
     if (holder === undefined) {
-      const server = createServer((socket) => socket.end(`${me}\n`));
+      const server = createServer((socket) => {
+        // Who asks may be gone before it has heard the answer.
+        socket.on("error", () => socket.destroy());
+        socket.end(`${me}\n`);
+      });
       const listening = await listenPrivate(server, path);
       // Two may have found it free at once: the rename of the later one won, and the other sees that the file is not its own.
       await pause(50, signal);
@@ -58,9 +62,10 @@ function askHolder(path: string): Promise<string | undefined> {
       text = (text + chunk.toString("utf8")).slice(0, 200);
     });
     socket.on("end", () => resolve(text.trim() === "" ? "a process that does not say who it is" : text.trim()));
-    socket.on("error", () => {
+    socket.on("error", (cause: NodeJS.ErrnoException) => {
       socket.destroy();
-      resolve(undefined);
+      const isNobody = cause.code === "ECONNREFUSED" || cause.code === "ENOENT";
+      resolve(isNobody ? undefined : "a process that does not answer");
     });
   });
 }

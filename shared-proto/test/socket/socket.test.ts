@@ -64,6 +64,34 @@ describe("one instance", () => {
       rmSync(dir, { recursive: true });
     }
   });
+  it("keeps the lock, and lives, when somebody asks and is gone before the answer was read", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "lock-"));
+    const unlock = await holdLock(dir, "first", () => {}, new AbortController().signal);
+    const resets: string[] = [];
+    for (let n = 0; n < 20; n++) {
+      const socket = connect({ path: join(dir, "lock.sock") });
+      socket.on("error", (cause: NodeJS.ErrnoException) => resets.push(cause.code ?? ""));
+      socket.pause();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      socket.destroy();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(resets).to.deep.equal([]);
+    const controller = new AbortController();
+    const holders: string[] = [];
+    await holdLock(
+      dir,
+      "second",
+      (holder) => {
+        holders.push(holder);
+        controller.abort();
+      },
+      controller.signal,
+    );
+    expect(holders).to.deep.equal(["first"]);
+    unlock?.();
+    rmSync(dir, { recursive: true });
+  });
   it("gives up waiting when it is told to", async () => {
     const dir = mkdtempSync(join(tmpdir(), "lock-"));
     const controller = new AbortController();
