@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
@@ -19,6 +19,8 @@ interface Both<T> {
 
 /** Both programs, unchanged, between an API server, a kubelet and a runtime that this process plays over real sockets. */
 export class FakeWorld {
+  /** As /var/run is on nodes. */
+  readonly memory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "bw-"));
   readonly dir = mkdtempSync(join(tmpdir(), "bw-"));
   readonly api = new FakeApiServer();
   readonly kubelet = new FakeKubelet(join(this.dir, "kubelet"));
@@ -38,7 +40,7 @@ export class FakeWorld {
       dir: this.dir,
       argv: programs.agent,
       nriSocket: this.runtime.path,
-      cdiDir: join(this.dir, "cdi"),
+      cdiDir: join(this.memory, "cdi"),
       lever: "runtime",
       online: CpuSet.parse(ONLINE),
       cgroupRoot: this.cgroups.root,
@@ -70,7 +72,7 @@ export class FakeWorld {
       kubeconfig: this.api.kubeconfig(join(this.dir, "kubeconfig")),
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(this.dir, "ctl", "control.sock"),
-      flags: { "--sysfs-overlay": overlay },
+      flags: { "--sysfs-overlay": overlay, "--cdi-dir": join(this.memory, "cdi") },
       byFile: true,
       ...(this.#env === undefined ? {} : { env: this.#env.driver }),
     });
@@ -82,6 +84,6 @@ export class FakeWorld {
     this.kubelet.close();
     await this.runtime.close();
     await this.api.close();
-    rmSync(this.dir, { recursive: true, force: true });
+    for (const dir of [this.dir, this.memory]) rmSync(dir, { recursive: true, force: true });
   }
 }

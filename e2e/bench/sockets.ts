@@ -6,7 +6,12 @@ import { memoryOf, type Figures } from "./figures.ts";
 
 const ENV = Array.from({ length: 30 }, (_, n) => `VARIABLE_${n}=${"x".repeat(50)}`);
 const HOOKS = 500;
-const SERIAL = 200;
+/** Hooks that are told on their own: the agent's code is not compiled yet, or containers are being moved beside them. */
+const FIRST = 50;
+const SYNCHRONIZES = 6;
+/** Rounds of claims that fit the machine together. */
+const ROUNDS = 4;
+const ROUND = 50;
 const AT_ONCE = 32;
 
 /** Hooks, prepares and memory of both programs, measured by the other side of their sockets. */
@@ -69,14 +74,22 @@ async function prepares(figures: Figures, world: FakeWorld): Promise<void> {
     const error = await kubelet.unprepare(ref);
     if (error !== "") throw new Error(error);
   };
+  const none: number[] = [];
+  for (let n = 0; n < ROUND; n++) {
+    none.push(await timed(() => kubelet.unprepare({ namespace: "default", name: "nobody", uid: `nobody${n}` })));
+  }
+  figures.times("Unprepare of nothing: gRPC alone", none);
   const up: number[] = [];
   const down: number[] = [];
-  for (let n = 0; n < SERIAL; n++) {
-    const ref = claimed(world, `serial${n}`);
-    up.push(await timed(() => prepare(ref)));
-    down.push(await timed(() => unprepare(ref)));
+  for (let round = 0; round < ROUNDS; round++) {
+    const refs = Array.from({ length: ROUND }, (_, n) => claimed(world, `serial${round}x${n}`));
+    for (const ref of refs) up.push(await timed(() => prepare(ref)));
+    for (const ref of refs) down.push(await timed(() => unprepare(ref)));
+    await released(world);
   }
-  figures.times("Prepare, one after the other", up, 20);
+  // Once per life of the process its code is not compiled yet.
+  figures.times("Prepare, one after the other, the driver's first", up.slice(0, ROUND));
+  figures.times("Prepare, one after the other", up.slice(ROUND), 20);
   figures.times("Unprepare, one after the other", down);
   const upAll: number[] = [];
   const downAll: number[] = [];
@@ -87,11 +100,17 @@ async function prepares(figures: Figures, world: FakeWorld): Promise<void> {
       await timed(async () => upAll.push(...(await Promise.all(refs.map((ref) => timed(() => prepare(ref))))))),
     );
     downAll.push(...(await Promise.all(refs.map((ref) => timed(() => unprepare(ref))))));
+    await released(world);
   }
   figures.times(`Prepare, ${AT_ONCE} at once, each`, upAll);
   figures.times(`Prepare, ${AT_ONCE} at once, until the last`, whole);
   figures.times(`Unprepare, ${AT_ONCE} at once, each`, downAll);
   for (const name of ["stay1", "stay2"]) await prepare(claimed(world, name));
+}
+
+/** What was unprepared is gone from the agent too, so that nothing of it is measured with what comes next. */
+async function released(world: FakeWorld): Promise<void> {
+  await until("all released claims are drained", async () => (await world.agent.state()).allocations.length === 0);
 }
 
 async function hooks(figures: Figures, world: FakeWorld, shared: number): Promise<void> {
@@ -103,24 +122,45 @@ async function hooks(figures: Figures, world: FakeWorld, shared: number): Promis
   world.cgroups.add(containers);
   const synchronizing: number[] = [];
   // A few only: an agent that lost its session backs off for seconds before it connects again.
-  for (let n = 0; n < 4; n++) {
+  for (let n = 0; n < SYNCHRONIZES; n++) {
     const again = runtime.plugin();
     runtime.drop();
     await again;
     synchronizing.push(await timed(() => runtime.synchronize(pods, containers)));
     await world.agent.synchronized();
   }
-  figures.times(`Synchronize`, synchronizing, shared === 500 ? 50 : undefined);
+  const [first = 0, ...later] = synchronizing;
+  figures.one("Synchronize, the first of this size in the agent's life", first, "ms");
+  figures.times("Synchronize, later", later, shared === 500 ? 50 : undefined);
+  await calls(figures, world, shared === 0 ? ", the agent's first" : `, while ${shared} are moved`, FIRST);
+  await settled(world);
+  await calls(figures, world, "", HOOKS, 2);
+}
+
+async function settled(world: FakeWorld): Promise<void> {
+  await until("every mask is right", async () =>
+    (await world.agent.state()).containers.every(({ mask }) => mask?.wanted === mask?.effective),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 500));
+}
+
+async function calls(
+  figures: Figures,
+  { runtime }: FakeWorld,
+  when: string,
+  count: number,
+  budgetMs?: number,
+): Promise<void> {
   const create: number[] = [];
   const start: number[] = [];
-  for (let n = 0; n < HOOKS; n++) {
-    const one = container("p0", `h${shared}x${n}`, { env: ENV });
+  for (let n = 0; n < count; n++) {
+    const one = container("p0", `h${when}${n}`, { env: ENV });
     create.push(await timed(() => runtime.create(pod("p0"), one)));
     start.push(await timed(() => runtime.event("StartContainer", pod("p0"), one)));
     await runtime.event("RemoveContainer", pod("p0"), one);
   }
-  figures.times("CreateContainer", create, 2);
-  figures.times("StartContainer", start, 2);
+  figures.times(`CreateContainer${when}`, create, budgetMs);
+  figures.times(`StartContainer${when}`, start, budgetMs);
 }
 
 function memory(figures: Figures, world: FakeWorld, when: string): void {

@@ -107,7 +107,7 @@ describe("a disk that fails", function () {
     });
 
     it(`${errno} of the CDI directory: new claims are refused in words, and prepared when it is over`, async () => {
-      seams.driver.fail(errno, calls, join(world.dir, "cdi"));
+      seams.driver.fail(errno, calls, join(world.memory, "cdi"));
       const one = claimed(2);
       expect(await error(one))
         .to.include(says)
@@ -116,7 +116,7 @@ describe("a disk that fails", function () {
       seams.driver.heal();
       expect(await error(one)).to.equal("");
       expect(await world.kubelet.unprepare(one)).to.equal("");
-      await until("no file of it is left", () => readdirSync(join(world.dir, "cdi")).length === 1);
+      await until("no file of it is left", () => readdirSync(join(world.memory, "cdi")).length === 1);
     });
 
     it(`${errno} of the agent's state: a Prepare waits inside its call and says why, hooks go on, and it succeeds when it is over`, async () => {

@@ -85,13 +85,18 @@ export interface ContainerRecord {
   outside: boolean;
 }
 
+/** A mask as the kernel takes it: an empty one stands for every CPU. */
+function masked(own: CpuSet, online: CpuSet): CpuSet {
+  return own.isEmpty ? online : own.intersect(online);
+}
+
 /**
  * Online CPUs that the kernel may run the container on, as far as was read: those it runs on now, and those its own mask takes back
  * as soon as a partition gives them up. `undefined` where nothing was read.
  */
 export function reach(container: ContainerRecord, online: CpuSet): CpuSet | undefined {
   const { effective, own } = container;
-  return effective === undefined || own === undefined ? effective : effective.union(own.intersect(online));
+  return effective === undefined || own === undefined ? effective : effective.union(masked(own, online));
 }
 
 /** True where the kernel may run the container on a CPU that it should not have. */
@@ -99,7 +104,7 @@ export function isTooWide(container: ContainerRecord, online: CpuSet): boolean {
   const { wanted, own, effective } = container;
   if (wanted === undefined || effective === undefined) return false;
   if (!effective.isSubsetOf(wanted)) return true;
-  return own !== undefined && own !== wanted && !own.intersect(online).isSubsetOf(wanted);
+  return own !== undefined && own !== wanted && !masked(own, online).isSubsetOf(wanted);
 }
 
 /** True where its own mask is not the wanted one, though it runs on no wrong CPU. Offline CPUs in a mask do not count. */

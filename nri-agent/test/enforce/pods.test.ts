@@ -102,6 +102,18 @@ describe("a claim that several containers of a pod use", () => {
     expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
   });
 
+  it("does not trust a container that has no mask, though the partition keeps it off for now", async () => {
+    const x = await node.run("p", "x", claim);
+    node.kill();
+    const plain = await node.run("p", "plain");
+    expect([node.kernel.read(plain.cgroup)?.own.toString(), on(node, plain)]).to.deep.equal(["", "0-3,6-15"]);
+    await node.start();
+    const y = await node.run("p", "y", claim);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("member");
+    expect([on(node, x), on(node, y), on(node, plain)]).to.deep.equal(["4-5", "4-5", "0-3,6-15"]);
+    expect(node.counts["escapes"] ?? 0).to.equal(0);
+  });
+
   it("keeps its partition beside a container that was created before anybody knew of the claim", async () => {
     const other = node.create("q", "early");
     const late = await node.claim({ cpus: "8-9" }, ["q"]);
