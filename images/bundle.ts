@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -9,16 +9,35 @@ const ESM_BANNER =
 /** For yargs, an ES module inside of CommonJS. */
 const CJS_BANNER = 'const __url=require("node:url").pathToFileURL(__filename).href;';
 
-/** Of client-node only the reading of kubeconfigs and credentials is used; its thousands of models have no side effects, which its package does not say. */
-const KUBECONFIG_ALONE: Plugin = {
-  name: "kubeconfig-alone",
-  setup: ({ onResolve, resolve }) => {
+/** In place of what client-node's own calls are made with. */
+const NO_CALLS = `const none = function () { throw new Error("client-node's own calls are not part of this program"); };
+export { ${["Agent", "ProxyAgent", "AppsV1Api", "CoreV1Api", "ServerConfiguration", "createConfiguration"]
+  .map((name) => `none as ${name}`)
+  .join(", ")} };`;
+const PARTS = 'export { KubeConfig } from "./config.js"; export { PortForward } from "./portforward.js";';
+
+/**
+ * Of client-node only kubeconfigs, credentials and port forwarding are used. Its own calls are left out, and with them undici and a class for each
+ * kind of object: 8 MB a process, and much of its start. What remains has no side effects, which its package does not say.
+ */
+const NO_CLIENT_CALLS: Plugin = {
+  name: "no-client-calls",
+  setup: ({ onLoad, onResolve, resolve }) => {
+    onLoad({ filter: /./, namespace: "client-node" }, ({ path }) =>
+      path === "none" ? { contents: NO_CALLS } : { contents: PARTS, resolveDir: path },
+    );
     onResolve(
-      { filter: /^(@kubernetes\/client-node$|\.)/ },
-      async ({ path, pluginData, importer, kind, resolveDir }) => {
-        const isOf = path.startsWith("@") || importer.includes("/@kubernetes/client-node/");
-        if (pluginData === KUBECONFIG_ALONE || !isOf) return undefined;
-        const found = await resolve(path, { importer, kind, resolveDir, pluginData: KUBECONFIG_ALONE });
+      { filter: /^(@kubernetes\/client-node$|undici$|\.)/ },
+      async ({ path, pluginData, importer, kind, resolveDir, namespace }) => {
+        const isWhole = path.startsWith("@");
+        if (pluginData === NO_CLIENT_CALLS) return undefined;
+        if (!isWhole && namespace !== "client-node" && !importer.includes("/@kubernetes/client-node/"))
+          return undefined;
+        if (path === "undici" || path === "./gen/index.js")
+          return { path: "none", namespace: "client-node", sideEffects: false };
+        const found = await resolve(path, { importer, kind, resolveDir, pluginData: NO_CLIENT_CALLS });
+        if (isWhole && found.errors.length === 0)
+          return { path: dirname(found.path), namespace: "client-node", sideEffects: false };
         return { path: found.path, errors: found.errors, sideEffects: false };
       },
     );
@@ -67,7 +86,7 @@ export async function bundle(
     banner: { js: (isModule ? ESM_BANNER : CJS_BANNER) + (isPlugin ? TOO_OLD : "") },
     define: isModule ? {} : { "import.meta.url": "__url" },
     nodePaths: [...libraries],
-    plugins: [KUBECONFIG_ALONE],
+    plugins: [NO_CLIENT_CALLS],
     inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",
   });

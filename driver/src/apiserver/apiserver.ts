@@ -1,4 +1,5 @@
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { ClaimReader, PrepareLog } from "../prepare/ports.ts";
 import type { SliceApi, SliceEvent, StoredSlice } from "../publish/ports.ts";
@@ -34,8 +35,8 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
     const backoff = new Backoff(100, 2000);
     for (;;) {
       try {
-        const request = this.#bounded({ method: "GET", path, signal });
-        return claimOf(request, await this.#http.json<unknown>(request));
+        const request: ApiRequest = { method: "GET", path, signal };
+        return claimOf(request, await this.#json<unknown>(request));
       } catch (cause) {
         if (!(cause instanceof ApiFault)) throw cause;
         if (cause.isGone("resourceclaims", name)) return undefined;
@@ -73,33 +74,31 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
   }
 
   async #node(name: string, signal: AbortSignal): Promise<{ request: ApiRequest; body: unknown }> {
-    const request = this.#bounded({ method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}`, signal });
-    return { request, body: await this.#http.json<unknown>(request) };
+    const request: ApiRequest = { method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}`, signal };
+    return { request, body: await this.#json<unknown>(request) };
   }
 
   async apply(slice: ResourceSlice, dryRun: boolean, signal: AbortSignal): Promise<StoredSlice> {
-    const request = this.#bounded({
+    const request: ApiRequest = {
       method: "PATCH",
       path: `${RESOURCE}/resourceslices/${encodeURIComponent(slice.metadata.name)}`,
       query: { fieldManager: FIELD_MANAGER, force: "true", ...(dryRun ? { dryRun: "All" } : {}) },
       body: slice,
       contentType: "application/apply-patch+yaml",
       signal,
-    });
-    return sliceOf(request, await this.#http.json<unknown>(request));
+    };
+    return sliceOf(request, await this.#json<unknown>(request));
   }
 
   async remove(slice: StoredSlice, signal: AbortSignal): Promise<void> {
     const { name, uid, resourceVersion } = slice.metadata;
     try {
-      await this.#http.json<unknown>(
-        this.#bounded({
-          method: "DELETE",
-          path: `${RESOURCE}/resourceslices/${encodeURIComponent(name)}`,
-          body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid, resourceVersion } },
-          signal,
-        }),
-      );
+      await this.#json<unknown>({
+        method: "DELETE",
+        path: `${RESOURCE}/resourceslices/${encodeURIComponent(name)}`,
+        body: { apiVersion: "v1", kind: "DeleteOptions", preconditions: { uid, resourceVersion } },
+        signal,
+      });
     } catch (cause) {
       if (!(cause instanceof ApiFault) || !cause.isGone("resourceslices", name)) throw cause;
     }
@@ -107,13 +106,13 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
 
   async write(event: KubernetesEvent, signal: AbortSignal): Promise<void> {
     const path = `/api/v1/namespaces/${encodeURIComponent(event.metadata.namespace)}/events`;
-    await this.#http.json<unknown>(this.#bounded({ method: "POST", path, body: event, signal }));
+    await this.#json<unknown>({ method: "POST", path, body: event, signal });
   }
 
   async pod(namespace: string, name: string, signal: AbortSignal): Promise<PodClaims> {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-    const request = this.#bounded({ method: "GET", path, signal });
-    const body = await this.#http.json<unknown>(request);
+    const request: ApiRequest = { method: "GET", path, signal };
+    const body = await this.#json<unknown>(request);
     objectOf(request, body);
     return body as PodClaims;
   }
@@ -130,7 +129,7 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
     };
     const query = { fieldManager: FIELD_MANAGER, force: "true" };
     const contentType = "application/apply-patch+yaml";
-    await this.#http.json<unknown>(this.#bounded({ method: "PATCH", path, query, body, contentType, signal }));
+    await this.#json<unknown>({ method: "PATCH", path, query, body, contentType, signal });
   }
 
   async list(driver: string, nodeName: string, signal: AbortSignal): Promise<StoredSlice[]> {
@@ -185,13 +184,13 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
   ): Promise<string> {
     let next = "";
     for (;;) {
-      const request = this.#bounded({
+      const request: ApiRequest = {
         method: "GET",
         path: `${RESOURCE}/${resource}`,
         query: { ...query, limit: "100", ...(next === "" ? {} : { continue: next }) },
         signal,
-      });
-      const page = pageOf(request, await this.#http.json<unknown>(request), read);
+      };
+      const page = pageOf(request, await this.#json<unknown>(request), read);
       for (const item of page.items) each(item);
       next = page.next;
       if (next === "") return page.version;
@@ -233,8 +232,8 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
     }
   }
 
-  #bounded(request: ApiRequest): ApiRequest {
-    return { ...request, signal: AbortSignal.any([request.signal, AbortSignal.timeout(CALL_MS)]) };
+  #json<T>(request: ApiRequest): Promise<T> {
+    return within(CALL_MS, [request.signal], (signal) => this.#http.json<T>({ ...request, signal }));
   }
 }
 

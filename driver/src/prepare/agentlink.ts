@@ -7,6 +7,7 @@ import type { Allocation, NriSession } from "@dracpu/shared-proto/gen/dracpu/age
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import { before } from "./before.ts";
 import { AgentFault, type AgentPort, type PrepareLog } from "./ports.ts";
@@ -109,7 +110,7 @@ export class AgentLink {
 
   #share(): Promise<void> {
     if (this.#pushing === undefined) {
-      this.#pushing = this.#push(AbortSignal.timeout(CALL_MS)).finally(() => {
+      this.#pushing = within(CALL_MS, [], (signal) => this.#push(signal)).finally(() => {
         this.#pushing = undefined;
       });
       return this.#pushing;
@@ -139,11 +140,13 @@ export class AgentLink {
     const refused = this.#refused.get(uid);
     if (refused !== undefined) throw new AgentFault("refused", refused.why);
     try {
-      const bounded = AbortSignal.any([signal, AbortSignal.timeout(ms + CALL_MS)]);
-      const answer = await this.#o.agent.await(
-        { epoch: this.#epoch, revision: this.#revision, claims: [uid], timeoutMs: Math.min(ms, AWAIT_MS) },
-        bounded,
-      );
+      const request = {
+        epoch: this.#epoch,
+        revision: this.#revision,
+        claims: [uid],
+        timeoutMs: Math.min(ms, AWAIT_MS),
+      };
+      const answer = await within(ms + CALL_MS, [signal], (bounded) => this.#o.agent.await(request, bounded));
       if (answer.agentInstance !== this.#agentInstance) this.#fresh = true;
       for (const one of answer.kept) this.#o.adoptHeld(one);
       if (answer.kept.length > 0 && mayAdopt) return await this.#progress(uid, ms, signal, false);

@@ -2,6 +2,7 @@ import { coded, type Code } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { readClaim, readResults, type Offer } from "../claims/decide.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
@@ -85,9 +86,8 @@ export class Preparer implements DraPlugin {
   }
 
   async prepare(claims: readonly ClaimRef[], signal: AbortSignal): Promise<ReadonlyMap<string, PrepareOutcome>> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(PREPARE_MS), this.#stopping.signal]);
-    const answers = await this.#calls.count(
-      claims.map((ref) => this.#o.perClaim.run(ref.uid, () => this.#prepareOne(ref, bounded))),
+    const answers = await within(PREPARE_MS, [signal, this.#stopping.signal], (bounded) =>
+      this.#calls.count(claims.map((ref) => this.#o.perClaim.run(ref.uid, () => this.#prepareOne(ref, bounded)))),
     );
     return new Map(claims.map((ref, n) => [ref.uid, answers[n] ?? { kind: "refused", message: "no answer" }]));
   }
@@ -207,10 +207,11 @@ export class Preparer implements DraPlugin {
   async #read(at: string, ref: ClaimRef, signal: AbortSignal): Promise<ResourceClaim | undefined> {
     const known = this.#o.ledger.get(ref.uid);
     const isKnown = known !== undefined && known.phase !== "draining" && known.results.length > 0;
-    const bounded = isKnown ? AbortSignal.any([signal, AbortSignal.timeout(READ_AGAIN_MS)]) : signal;
     let claim: ResourceClaim | undefined;
     try {
-      claim = await this.#o.reader.get(ref.namespace, ref.name, bounded);
+      const get = (bounded: AbortSignal): Promise<ResourceClaim | undefined> =>
+        this.#o.reader.get(ref.namespace, ref.name, bounded);
+      claim = isKnown ? await within(READ_AGAIN_MS, [signal], get) : await get(signal);
     } catch (cause) {
       if (!isReaderFault(cause)) throw cause;
       if (isKnown && cause.isTransient) return undefined;

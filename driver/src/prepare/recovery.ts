@@ -1,5 +1,6 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, ClaimReader, PrepareLog } from "./ports.ts";
@@ -9,6 +10,7 @@ import type { Releaser } from "./releaser.ts";
 /** The API server is asked for each claim, one after the other, some time after the start: never listed, never in a burst. */
 const LOOKS = { firstMs: 20_000, againMs: 30_000, everyMs: 600_000 };
 const CDI_EVERY_MS = 5000;
+const READ_MS = 10_000;
 
 export interface RecoveryParts {
   readonly ledger: Ledger;
@@ -110,8 +112,7 @@ async function isGone(parts: RecoveryParts, { claim, phase }: Entry, signal: Abo
   // One without a name was left by another driver, and is looked for by its uid.
   if (signal.aborted || phase === "draining" || claim.name === "") return false;
   try {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(10_000)]);
-    const found = await parts.reader.get(claim.namespace, claim.name, bounded);
+    const found = await within(READ_MS, [signal], (bounded) => parts.reader.get(claim.namespace, claim.name, bounded));
     return found?.metadata.uid !== claim.uid;
   } catch (cause) {
     parts.log.info("cannot ask for a claim now", { claimUID: claim.uid, cause: (cause as Error).message });
@@ -126,11 +127,8 @@ export function refreshConsumers(parts: RecoveryParts, uid: string, signal: Abor
   return parts.perClaim.run(uid, async () => {
     const entry = parts.ledger.get(uid);
     if (entry === undefined || entry.phase === "draining" || entry.claim.name === "") return;
-    const claim = await parts.reader.get(
-      entry.claim.namespace,
-      entry.claim.name,
-      AbortSignal.any([signal, AbortSignal.timeout(10_000)]),
-    );
+    const at = entry.claim;
+    const claim = await within(READ_MS, [signal], (bounded) => parts.reader.get(at.namespace, at.name, bounded));
     if (claim === undefined || claim.metadata.uid !== uid) return;
     const consumers = (claim.status?.reservedFor ?? []).map(({ resource, uid: consumer, name: called }) => ({
       resource,

@@ -1,5 +1,6 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, PrepareLog } from "./ports.ts";
@@ -63,8 +64,7 @@ export class Releaser {
     if (entry !== undefined) this.#drain(uid);
     await this.#cdi.remove(uid);
     if (entry === undefined) return;
-    const soon = AbortSignal.any([signal, AbortSignal.timeout(TELL_MS)]);
-    await this.#link.push(soon).catch((cause: unknown) => {
+    await within(TELL_MS, [signal], (soon) => this.#link.push(soon)).catch((cause: unknown) => {
       this.#log.warn("the NRI agent could not be told of a release; it is told when it is back", {
         claimUID: uid,
         cause: (cause as Error).message,

@@ -48,7 +48,7 @@ async function life(world: FaultWorld, n: number, random: Random): Promise<void>
   const ids = claim === undefined ? [] : await world.prepare(claim, 120_000);
   const container = await run(world, pod, { cdi: ids });
   if (claim !== undefined) {
-    const first = await until("its first instruction wrote", () => container.first(), 20_000, 10);
+    const first = await until("its first instruction wrote", () => container.first() || undefined, 20_000, 10);
     if (first !== "1") throw new Error(`the first instruction of claim ${claim.name} ran on ${first}`);
   }
   await sleep(lives);
@@ -78,6 +78,7 @@ async function run(world: FaultWorld, pod: PodHandle, options: ContainerOptions)
 }
 
 /** The runtime may be away, the agent too; neither for long. */
-function insist<T>(work: () => Promise<T>): Promise<T> {
-  return until("the runtime did it", work, 90_000, 200);
+async function insist<T>(work: () => Promise<T>): Promise<T> {
+  // What ends without a value is done too.
+  return (await until("the runtime did it", async () => ({ value: await work() }), 90_000, 200)).value;
 }

@@ -96,7 +96,7 @@ static void name_fd(int fd, char *out, size_t size) {
   if (length < 0) return;
   path[length] = 0;
   if (path[0] == '/') {
-    if (strncmp(path, "/dev/", 5) != 0) snprintf(out, size, "%s", path);
+    if (strncmp(path, "/dev/", 5) != 0 || strncmp(path, "/dev/shm/", 9) == 0) snprintf(out, size, "%s", path);
     return;
   }
   if (strncmp(path, "socket:", 7) != 0) return;
