@@ -9,3 +9,8 @@ export const ENVIRONMENT = {
   // One arena is enough where one thread allocates; saves 2 MB.
   MALLOC_ARENA_MAX: "1",
 } as const;
+
+/** Node with the images' small heaps, and a program. */
+export function shipped(program: string): string[] {
+  return [process.execPath, ...ENVIRONMENT.NODE_OPTIONS.split(" "), program];
+}

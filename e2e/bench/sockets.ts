@@ -1,3 +1,4 @@
+import { shipped } from "../../images/environment.ts";
 import { allocatedClaim } from "../kit/driver.ts";
 import { container, pod } from "../kit/enforcer.ts";
 import { until } from "../kit/node/processes.ts";
@@ -17,8 +18,8 @@ const AT_ONCE = 32;
 /** Hooks, prepares and memory of both programs, measured by the other side of their sockets. */
 export async function benchSockets(figures: Figures, bundles: { driver: string; agent: string }): Promise<void> {
   const world = new FakeWorld({
-    driver: [process.execPath, bundles.driver],
-    agent: [process.execPath, bundles.agent],
+    driver: shipped(bundles.driver),
+    agent: shipped(bundles.agent),
   });
   await world.listen();
   try {

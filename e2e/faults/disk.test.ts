@@ -11,6 +11,7 @@ import type { ClaimReference } from "../kit/fakecluster/kubelet.ts";
 import { until } from "../kit/node/processes.ts";
 import { Seam } from "../kit/seam/seam.ts";
 import { bundles } from "./programs.ts";
+import { shipped } from "../../images/environment.ts";
 
 const FULL = process.env["DRACPU_FULL"] !== undefined;
 const FAULTS = [
@@ -60,7 +61,7 @@ describe("a disk that fails", function () {
   before(async () => {
     const programs = await bundles();
     world = new FakeWorld(
-      { driver: [process.execPath, programs.driver], agent: [process.execPath, programs.agent] },
+      { driver: shipped(programs.driver), agent: shipped(programs.agent) },
       { driver: seams.driver.env(), agent: seams.agent.env() },
     );
     await world.listen();

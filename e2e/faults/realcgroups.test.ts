@@ -9,6 +9,7 @@ import { container, pod } from "../kit/enforcer.ts";
 import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
 import { until } from "../kit/node/processes.ts";
 import { bundles } from "./programs.ts";
+import { shipped } from "../../images/environment.ts";
 
 const CPUSET = "/sys/fs/cgroup/cpuset";
 
@@ -26,7 +27,7 @@ describe("500 containers in the kernel's cgroups", function () {
     const programs = await bundles();
     agent = new AgentProcess({
       dir,
-      argv: [process.execPath, programs.agent],
+      argv: shipped(programs.agent),
       nriSocket: runtime.path,
       cdiDir: join(dir, "cdi"),
       lever: "auto",

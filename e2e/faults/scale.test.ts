@@ -10,6 +10,7 @@ import type { ClaimReference } from "../kit/fakecluster/kubelet.ts";
 import { until } from "../kit/node/processes.ts";
 import { Curve } from "./curve.ts";
 import { bundles } from "./programs.ts";
+import { shipped } from "../../images/environment.ts";
 
 /** Of `--cycles`. */
 const CYCLES = Number(process.env["DRACPU_CYCLES"] ?? 600);
@@ -23,7 +24,7 @@ describe("scale", function () {
   let world: FakeWorld;
   beforeEach(async () => {
     const programs = await bundles();
-    world = new FakeWorld({ driver: [process.execPath, programs.driver], agent: [process.execPath, programs.agent] });
+    world = new FakeWorld({ driver: shipped(programs.driver), agent: shipped(programs.agent) });
     await world.listen();
     const plugin = world.runtime.plugin();
     world.agent.start();

@@ -12,6 +12,7 @@ import { container, pod } from "../../kit/enforcer.ts";
 import { until } from "../../kit/node/processes.ts";
 import { bundles } from "../programs.ts";
 import { corpus, mutated, runs } from "./mutate.ts";
+import { shipped } from "../../../images/environment.ts";
 
 const CONTROL = "dracpu.agent.v1.Control";
 const INSPECT = "dracpu.agent.v1.Inspect";
@@ -35,7 +36,7 @@ describe("hostile bytes on the programs' sockets", function () {
 
   before(async () => {
     const programs = await bundles();
-    world = new FakeWorld({ driver: [process.execPath, programs.driver], agent: [process.execPath, programs.agent] });
+    world = new FakeWorld({ driver: shipped(programs.driver), agent: shipped(programs.agent) });
     await world.listen();
     const plugin = world.runtime.plugin();
     world.agent.start();

@@ -13,6 +13,7 @@ import type { Facts } from "../judge.ts";
 import { Lives, PROGRAMS, type Program } from "../lives.ts";
 import { Observer } from "../observer.ts";
 import type { Bundles } from "../programs.ts";
+import { shipped } from "../../../images/environment.ts";
 
 /** Where a real kubelet puts its pods. */
 const PODS = "/sys/fs/cgroup/cpuset/kubepods";
@@ -31,7 +32,7 @@ export class NodeWorld extends NodePods {
     const { dir } = this.node;
     this.lives = new Lives(dir, (which) => this.#start(which));
     this.pair = new Pair(this.node, {
-      argv: { driver: [process.execPath, programs.driver], agent: [process.execPath, programs.agent] },
+      argv: { driver: shipped(programs.driver), agent: shipped(programs.agent) },
       env: { driver: this.lives.seams.driver.env(), agent: this.lives.seams.agent.env("inspect.sock") },
     });
     this.observer = new Observer(PODS, join(dir, "seen.jsonl"));

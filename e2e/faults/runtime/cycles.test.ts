@@ -45,7 +45,9 @@ describe(`${PODS} real pods, on real containerd`, function () {
           50,
         );
         if (isClaimed)
-          expect(await until("its first instruction wrote", () => container.first() || undefined, 5000, 5)).to.equal("1");
+          expect(await until("its first instruction wrote", () => container.first() || undefined, 5000, 5)).to.equal(
+            "1",
+          );
         await pods.remove(container);
         if (claim !== undefined) await world.unprepare(claim);
         await pods.removePod(pod);

@@ -19,6 +19,7 @@ import type { Facts } from "../judge.ts";
 import { Lives, PROGRAMS, type Program } from "../lives.ts";
 import { Observer } from "../observer.ts";
 import type { Bundles } from "../programs.ts";
+import { shipped } from "../../../images/environment.ts";
 
 /**
  * Both programs on a real containerd of this machine and its real cgroups; API server and kubelet speak the real bytes. A program that dies is
@@ -46,7 +47,7 @@ export class FaultWorld {
     this.lives = new Lives(dir, (which) => this.#start(which));
     this.agent = new AgentProcess({
       dir,
-      argv: [process.execPath, programs.agent],
+      argv: shipped(programs.agent),
       nriSocket: this.runtime.nriSocket,
       cdiDir: this.runtime.cdiDir,
       lever: "auto",
@@ -56,7 +57,7 @@ export class FaultWorld {
     });
     this.driver = new DriverProcess({
       dir,
-      argv: [process.execPath, programs.driver],
+      argv: shipped(programs.driver),
       kubeconfig: join(dir, "kubeconfig"),
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(dir, "ctl", "control.sock"),
