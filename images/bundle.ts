@@ -23,8 +23,8 @@ const PARTS = 'export { KubeConfig } from "./config.js"; export { PortForward } 
 const NO_CLIENT_CALLS: Plugin = {
   name: "no-client-calls",
   setup: ({ onLoad, onResolve, resolve }) => {
-    onLoad({ filter: /./, namespace: "client-node" }, ({ path }) =>
-      path === "none" ? { contents: NO_CALLS } : { contents: PARTS, resolveDir: path },
+    onLoad({ filter: /./, namespace: "client-node" }, ({ path, pluginData }) =>
+      path === "none" ? { contents: NO_CALLS } : { contents: PARTS, resolveDir: pluginData as string },
     );
     onResolve(
       { filter: /^(@kubernetes\/client-node$|undici$|\.)/ },
@@ -37,7 +37,7 @@ const NO_CLIENT_CALLS: Plugin = {
           return { path: "none", namespace: "client-node", sideEffects: false };
         const found = await resolve(path, { importer, kind, resolveDir, pluginData: NO_CLIENT_CALLS });
         if (isWhole && found.errors.length === 0)
-          return { path: dirname(found.path), namespace: "client-node", sideEffects: false };
+          return { path: "parts", pluginData: dirname(found.path), namespace: "client-node", sideEffects: false };
         return { path: found.path, errors: found.errors, sideEffects: false };
       },
     );
