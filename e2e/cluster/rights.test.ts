@@ -28,7 +28,7 @@ describe("the driver's rights, with the token of its own pod", function () {
       }, (response) => {
         let text = "";
         response.on("data", (chunk) => (text += chunk)).on("end", () => {
-          let message = ""; try { message = JSON.parse(text).message ?? ""; } catch {}
+          let message = text; try { message = JSON.parse(text).message ?? ""; } catch { /* Then the text itself says what is wrong. */ }
           console.log(JSON.stringify({ status: response.statusCode, message }));
         });
       });
