@@ -10,7 +10,7 @@ import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { known } from "./compose/known.ts";
-import { machineOf } from "./compose/machine.ts";
+import { LiveMachine } from "./compose/livemachine.ts";
 import { readingsOf } from "./compose/readings.ts";
 import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
@@ -25,7 +25,7 @@ import { DriverMetrics } from "./http/metrics.ts";
 import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
 import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
-import { cpusOf, Ledger } from "./ledger/ledger.ts";
+import { Ledger } from "./ledger/ledger.ts";
 import { servePage } from "./page/serve.ts";
 import { entryOf } from "./picture/timeline.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
@@ -64,12 +64,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   if (unlock === undefined) return;
   program.onStop(unlock);
 
-  const parts = machineOf(settings);
-  const { machine, plan, record: machineRecord, offer } = parts;
-  for (const problem of plan.problems) log.warn(problem, { code: CODES.machineUnclear.id });
-  const { bootId } = machineRecord;
-
   const ledger = new Ledger();
+  const live: LiveMachine = new LiveMachine(settings, ledger, log, () => {
+    publisher.kick();
+    link.machineChanged(signal);
+    shortage.released();
+  });
+  const { bootId } = live.parts.record;
   const file = new CheckpointFile(settings.stateDir);
   const cdi = new CdiDirectory(settings.cdiDir);
   let epoch = 0n;
@@ -112,7 +113,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     readingsOf({
       ledger,
       settings,
-      parts: () => parts,
+      parts: () => live.parts,
       findings: () => problems(),
       agentConnected: () => link.state().connected,
       published: () => publisher.state().published,
@@ -121,7 +122,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const link: AgentLink = new AgentLink({
     agent: new AgentClient(settings.agentSocket, (...call) => metrics.called(...call)),
     ledger,
-    machine: () => machineRecord,
+    machine: () => live.parts.record,
     instance: randomUUID(),
     log,
     epoch: {
@@ -148,7 +149,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const status = new ClaimStatus({
     api,
     driver: DRIVER_NAME,
-    candidates: offer.candidates,
+    candidates: () => live.parts.offer.candidates,
     log,
     now: () => Date.now(),
   });
@@ -194,7 +195,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     releaser,
     shortage,
     perClaim,
-    offer: () => offer,
+    offer: () => live.look().offer,
     notReady: () => rebuilding.why(),
     log,
     newOperationId: () => randomUUID().slice(0, 8),
@@ -215,7 +216,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     api,
     driver: DRIVER_NAME,
     nodeName: settings.nodeName,
-    devices: (kept) => devicesFor(plan, kept),
+    devices: (kept) => devicesFor(live.parts.plan, kept),
     wishes: {
       shared: true,
       lists: true,
@@ -236,26 +237,20 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       publisher: publisher.state(),
       rebuilding: rebuilding.why(),
       agent: link.state(),
-      offers: plan,
+      offers: live.parts.plan,
     });
 
   const sight: Sight = new Sight({
     node: settings.nodeName,
-    machine: () => machine,
+    machine: () => live.parts.machine,
     reserved: settings.reservedCPUs,
-    keepShared: () => plan.keepShared,
+    keepShared: () => live.parts.plan.keepShared,
     ledger,
     agent: new AgentInspect(settings.inspectSocket),
     findings: problems,
   });
 
-  for (const entry of ledger.entries())
-    if (!cpusOf(entry).isSubsetOf(machine.online))
-      log.warn("a claim holds CPUs that are not online", {
-        claimUID: entry.claim.uid,
-        cpus: cpusOf(entry).toString(),
-        code: CODES.claimCpusOffline.id,
-      });
+  live.tellOffline();
   // Before the kubelet is told of this driver: a port that is in use ends the process here.
   if (settings.bindAddress !== "") {
     program.onStop(
@@ -281,15 +276,16 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   await kubelet.start();
   program.onStop(() => kubelet.stop());
   program.supervise(publisher.run(signal));
+  program.supervise(live.run(signal));
   program.supervise(keepCdiFiles(recovery, signal));
   program.supervise(finishPreparing(recovery, signal));
   program.supervise(rebuilding.keepReading(signal).then(() => nameBare(recovery, signal)));
   program.supervise(collectGone(recovery, signal));
   log.info("serving", {
     node: settings.nodeName,
-    devices: plan.devices.length,
+    devices: live.parts.plan.devices.length,
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
-    keepShared: plan.keepShared.toString(),
+    keepShared: live.parts.plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
     afterMs: Math.round(performance.now()),
   });

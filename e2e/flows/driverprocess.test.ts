@@ -2,6 +2,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   statSync,
@@ -11,7 +12,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { cdiFileName } from "@dracpu/driver/cdi/spec.ts";
 import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
+import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { expect } from "chai";
 import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
 import { TestAgent } from "../kit/enforcer.ts";
@@ -37,14 +41,7 @@ describe("the driver's process", function () {
     await api.listen();
     await agent.connect();
     closeAgent = await serveControl(join(dir, "ctl", "control.sock"), agent.enforcer, stop.signal);
-    writeFileSync(
-      overlay,
-      JSON.stringify({
-        "/sys/devices/system/cpu/online": "0-7",
-        "/sys/devices/system/cpu/present": "0-7",
-        "/sys/devices/system/node/node0/cpulist": "0-7",
-      }),
-    );
+    online("0-7");
     driver = new DriverProcess({
       dir,
       argv: [process.execPath, MAIN],
@@ -67,6 +64,15 @@ describe("the driver's process", function () {
     await api.close();
     rmSync(dir, { recursive: true });
   });
+  const online = (cpus: string): void =>
+    writeFileSync(
+      overlay,
+      JSON.stringify({
+        "/sys/devices/system/cpu/online": cpus,
+        "/sys/devices/system/cpu/present": "0-7",
+        "/sys/devices/system/node/node0/cpulist": cpus,
+      }),
+    );
   const ready = (): Promise<unknown> => until("it is ready", async () => (await fetch(READY)).ok, 20_000, 20);
   const notReady = (words: string): Promise<unknown> =>
     until(`readiness says ${words}`, async () => (await (await fetch(READY)).text()).includes(words), 20_000, 20);
@@ -251,6 +257,27 @@ describe("the driver's process", function () {
     expect((await kubelet.prepare(ref)).error).to.equal("");
     expect(readdirSync(driver.stateDir).some((name) => name.includes("damaged"))).to.equal(true);
     expect(await kubelet.unprepare(ref)).to.equal("");
+  });
+
+  it("follows CPUs that go offline and come back: slices and agent within two seconds, new claims at once", async () => {
+    const offered = (): string | undefined =>
+      [...api.slices.values()][0]?.spec.devices?.[0]?.capacity?.["dra.cpu/cpu"]?.value;
+    const told = (): string | undefined => agent.enforcer.state(create(GetStateRequestSchema)).machine?.online;
+    const stays = claimed("stays", 2);
+    expect((await kubelet.prepare(stays)).error).to.equal("");
+    expect(offered()).to.equal("7");
+    online("0-1,4-7");
+    const next = claimed("next", 4);
+    const { error, devices } = await kubelet.prepare(next);
+    expect([error, devices.length], "at once, on CPUs that are online").to.deep.equal(["", 1]);
+    expect(readFileSync(join(driver.cdiDir, cdiFileName(next.uid)), "utf8")).to.include("=4-7");
+    await until("the slice follows", () => offered() === "5", 2000, 20);
+    await until("the agent follows", () => told() === "0-1,4-7", 2000, 20);
+    expect(driver.log()).to.include("a claim holds CPUs that are not online");
+    online("0-7");
+    await until("all are offered again", () => offered() === "7", 2000, 20);
+    await until("the agent knows", () => told() === "0-7", 2000, 20);
+    for (const one of [stays, next]) expect(await kubelet.unprepare(one)).to.equal("");
   });
 
   it("ends on SIGTERM with its sockets gone", async () => {

@@ -6,6 +6,7 @@ import type { DriverSettings } from "../config/settings.ts";
 import { readPcieRoots } from "../slices/pcieroots.ts";
 import { planDevices, type DevicePlan } from "../slices/plan.ts";
 import { sysfsOf } from "../sysfs/source.ts";
+import { CPU } from "../topology/files.ts";
 import type { Machine } from "../topology/machine.ts";
 import { readMachine } from "../topology/read.ts";
 
@@ -15,6 +16,11 @@ export interface MachineParts {
   /** As the agent is told. */
   readonly record: MachineRecord;
   readonly offer: Offer;
+}
+
+/** The kernel's list of online CPUs, as it stands now; `undefined` where it cannot be read. */
+export function onlineText(settings: DriverSettings): string | undefined {
+  return sysfsOf(settings).read(`${CPU}/online`);
 }
 
 /** The machine that the settings name, and what this node offers of it. @throws TopologyFault, OverlayFault */

@@ -126,6 +126,13 @@ export class AgentLink {
     return this.#next;
   }
 
+  /** The machine is another: the agent is told all anew. */
+  machineChanged(signal: AbortSignal): void {
+    this.#fresh = true;
+    // Where the agent is away, it learns it when it is back.
+    this.push(signal).catch(() => {});
+  }
+
   /**
    * How far a claim is, asked of the agent for at most `ms`, after it holds the ledger as of now.
    * @throws AgentFault

@@ -62,7 +62,7 @@ export function statusOf(
 export interface ClaimStatusOptions {
   readonly api: StatusApi;
   readonly driver: string;
-  readonly candidates: ReadonlyMap<string, CpuSet>;
+  readonly candidates: () => ReadonlyMap<string, CpuSet>;
   readonly log: PrepareLog;
   /** Milliseconds since 1970. */
   now(): number;
@@ -79,7 +79,7 @@ export class ClaimStatus {
 
   tell(claim: ResourceClaim, results: readonly OwnResult[], shares: readonly ShareRecord[], signal: AbortSignal): void {
     const { api, driver, candidates, log, now } = this.#o;
-    const devices = statusOf(claim, results, shares, candidates, driver, now());
+    const devices = statusOf(claim, results, shares, candidates(), driver, now());
     if (devices.length === 0) return;
     api.devices(claim, devices, signal).catch((cause: unknown) => {
       if (!this.#said)
