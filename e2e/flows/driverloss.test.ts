@@ -1,94 +1,32 @@
 import { createServer } from "node:net";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { expect } from "chai";
-import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
+import { allocatedClaim } from "../kit/driver.ts";
 import { uidOf } from "../kit/driverworld.ts";
-import { container, pod, TestAgent } from "../kit/enforcer.ts";
-import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
-import { FakeKubelet } from "../kit/fakecluster/kubelet.ts";
+import { container, pod } from "../kit/enforcer.ts";
+import type { ClaimReference } from "../kit/fakecluster/kubelet.ts";
+import { DriverNode } from "../kit/drivernode.ts";
 import { until } from "../kit/node/processes.ts";
-
-const MAIN = join(import.meta.dirname, "..", "..", "driver", "src", "main.ts");
-const READY = "http://127.0.0.1:18097/readyz";
 
 // Each test has a node of its own: eight CPUs, of which CPU 0 stays shared.
 describe("the driver's process, after a loss", function () {
   this.timeout(30_000);
-  let dir: string;
-  let api: FakeApiServer;
-  let kubelet: FakeKubelet;
-  let agent: TestAgent;
-  let driver: DriverProcess;
-  let stop: AbortController;
-  let closeAgent: () => Promise<void>;
+  let node: DriverNode;
+  let api: DriverNode["api"];
+  let kubelet: DriverNode["kubelet"];
+  let agent: DriverNode["agent"];
+  let driver: DriverNode["driver"];
   beforeEach(async () => {
-    dir = mkdtempSync(join(tmpdir(), "dl-"));
-    api = new FakeApiServer();
-    await api.listen();
-    kubelet = new FakeKubelet(join(dir, "kubelet"));
-    agent = new TestAgent();
-    stop = new AbortController();
-    closeAgent = () => Promise.resolve();
-    const overlay = join(dir, "machine.json");
-    writeFileSync(
-      overlay,
-      JSON.stringify({
-        "/sys/devices/system/cpu/online": "0-7",
-        "/sys/devices/system/cpu/present": "0-7",
-        "/sys/devices/system/node/node0/cpulist": "0-7",
-      }),
-    );
-    driver = new DriverProcess({
-      dir,
-      argv: [process.execPath, MAIN],
-      kubeconfig: api.kubeconfig(join(dir, "kubeconfig")),
-      kubeletRootDir: kubelet.rootDir,
-      agentSocket: join(dir, "ctl", "control.sock"),
-      bindAddress: "127.0.0.1:18097",
-      flags: { "--sysfs-overlay": overlay },
-    });
+    node = new DriverNode(18_097);
+    await node.listen();
+    ({ api, kubelet, agent, driver } = node);
   });
-  afterEach(async () => {
-    driver.daemon?.signal("SIGKILL");
-    await driver.daemon?.exited;
-    kubelet.close();
-    stop.abort();
-    agent.enforcer.stop();
-    await closeAgent();
-    await api.close();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  const serveAgent = async (): Promise<void> => {
-    await agent.connect();
-    closeAgent = await serveControl(join(dir, "ctl", "control.sock"), agent.enforcer, stop.signal);
-  };
-  const up = async (): Promise<void> => {
-    const registration = join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock");
-    if (existsSync(registration)) unlinkSync(registration);
-    driver.start();
-    await kubelet.register();
-  };
-  const ready = (): Promise<unknown> => until("it is ready", async () => (await fetch(READY)).ok, 20_000, 20);
-  const kill = async (): Promise<void> => {
-    driver.daemon?.signal("SIGKILL");
-    await driver.daemon?.exited;
-  };
-  const claimed = (name: string, cpus: number): { namespace: string; name: string; uid: string } => {
+  afterEach(() => node.end());
+  const claimed = (name: string, cpus: number): ClaimReference => {
     const { claim } = allocatedClaim(name, cpus);
     const uid = uidOf(name);
     api.claims.set(`default/${name}`, {
@@ -103,19 +41,19 @@ describe("the driver's process, after a loss", function () {
       ?.cpus ?? "none";
 
   it("of checkpoint and CDI files knows from the agent who runs where, and blocks nobody", async () => {
-    await serveAgent();
-    await up();
-    await ready();
+    await node.serveAgent();
+    await node.up();
+    await node.ready();
     const run = claimed("run", 3);
     expect((await kubelet.prepare(run)).error).to.equal("");
     const cpus = cpusOf("run");
     agent.cgroup.add("/kubepods/pu/c", cpus);
     const cdi = [`dra.k8s.io/cpu=claim-${run.uid}-cpus`];
     await agent.connect([pod("pu")], [container("pu", "c", { cdi, env: [`DRA_CPUSET_${run.uid}=${cpus}`] })]);
-    await kill();
+    await node.kill();
     rmSync(driver.stateDir, { recursive: true });
     rmSync(driver.cdiDir, { recursive: true });
-    await up();
+    await node.up();
     const fresh = claimed("new", 2);
     expect((await kubelet.prepare(fresh)).error).to.equal("");
     expect(cpusOf("run")).to.equal(cpus);
@@ -125,35 +63,40 @@ describe("the driver's process, after a loss", function () {
   });
 
   it("of everything says that the agent was not asked yet, and unprepares meanwhile", async () => {
-    await up();
+    await node.up();
     const ref = claimed("early", 1);
     const early = kubelet.prepare(ref);
     expect(await kubelet.unprepare(claimed("late", 1))).to.equal("");
-    await until("it says why", async () => (await (await fetch(READY)).text()).includes("was not asked yet"), 5000, 20);
-    await serveAgent();
+    await until(
+      "it says why",
+      async () => (await (await fetch(node.readyz)).text()).includes("was not asked yet"),
+      5000,
+      20,
+    );
+    await node.serveAgent();
     expect((await early).error, "it waits inside the call").to.equal("");
   });
 
   it("of the API server and of power takes up where it was, with the CDI file of the claim prepared last", async () => {
-    await serveAgent();
-    await up();
-    await ready();
+    await node.serveAgent();
+    await node.up();
+    await node.ready();
     const ref = claimed("last", 2);
     expect((await kubelet.prepare(ref)).error).to.equal("");
     const cpus = cpusOf("last");
-    await kill();
+    await node.kill();
     for (const name of readdirSync(driver.cdiDir)) unlinkSync(join(driver.cdiDir, name));
     api.fault = { code: 0, message: "" };
-    await up();
+    await node.up();
     await until("the CDI file is back", () => readdirSync(driver.cdiDir).length === 1, 8000, 50);
     await until("it is prepared", () => cpusOf("last") === cpus, 5000, 50);
     expect((await kubelet.prepare(ref)).error, "without the API server").to.equal("");
   });
 
   it("of the CDI directory starts, says so, and goes on when it is back", async () => {
-    await serveAgent();
+    await node.serveAgent();
     writeFileSync(driver.cdiDir, "");
-    await up();
+    await node.up();
     await until("it says so", () => driver.log().includes("the CDI directory is unreadable"), 5000, 20);
     const answer = kubelet.prepare(claimed("a", 1));
     rmSync(driver.cdiDir);
@@ -162,14 +105,14 @@ describe("the driver's process, after a loss", function () {
   });
 
   it("keeps its hands off the CPUs of the reference driver's claims and gives their files the gate", async () => {
-    await serveAgent();
+    await node.serveAgent();
     const ref = claimed("theirs", 2);
     mkdirSync(driver.cdiDir);
     const file = join(driver.cdiDir, `dra.k8s.io-cpu_claim-${ref.uid}.json`);
     const env = [`DRA_CPUSET_${ref.uid}=1-2`];
     const devices = [{ name: `claim-${ref.uid}`, containerEdits: { env } }];
     writeFileSync(file, JSON.stringify({ cdiVersion: "0.8.0", kind: "dra.k8s.io/cpu", devices, containerEdits: {} }));
-    await up();
+    await node.up();
     expect((await kubelet.prepare(claimed("ours", 2))).error).to.equal("");
     expect(CpuSet.parse(cpusOf("ours")).overlaps(CpuSet.parse("1-2"))).to.equal(false);
     await until("the gate is there", () => readFileSync(file, "utf8").includes("container-not-pinned"), 8000, 20);
@@ -179,7 +122,7 @@ describe("the driver's process, after a loss", function () {
   });
 
   it("answers a Prepare under way in words when it is told to stop, before its sockets go", async () => {
-    await up();
+    await node.up();
     const waiting = kubelet.prepare(claimed("t", 2));
     await new Promise((resolve) => setTimeout(resolve, 300));
     driver.daemon?.signal("SIGTERM");

@@ -1,86 +1,28 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import { cdiFileName } from "@dracpu/driver/cdi/spec.ts";
-import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
-import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import { expect } from "chai";
-import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
-import { TestAgent } from "../kit/enforcer.ts";
-import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
-import { FakeKubelet } from "../kit/fakecluster/kubelet.ts";
+import { allocatedClaim, type DriverProcess } from "../kit/driver.ts";
+import type { ClaimReference } from "../kit/fakecluster/kubelet.ts";
+import { DriverNode } from "../kit/drivernode.ts";
 import { until } from "../kit/node/processes.ts";
-
-const MAIN = join(import.meta.dirname, "..", "..", "driver", "src", "main.ts");
-const READY = "http://127.0.0.1:18098/readyz";
 
 // The driver as a process: the bytes of API server and kubelet, a machine from a text overlay, the agent's real contract socket.
 describe("the driver's process", function () {
   this.timeout(60_000);
-  const dir = mkdtempSync(join(tmpdir(), "dp-"));
-  const api = new FakeApiServer();
-  const kubelet = new FakeKubelet(join(dir, "kubelet"));
-  const agent = new TestAgent();
-  const stop = new AbortController();
-  const overlay = join(dir, "machine.json");
+  const node = new DriverNode(18_098);
+  const { dir, api, kubelet, agent } = node;
   let driver: DriverProcess;
-  let closeAgent: () => Promise<void>;
   before(async () => {
-    await api.listen();
-    await agent.connect();
-    closeAgent = await serveControl(join(dir, "ctl", "control.sock"), agent.enforcer, stop.signal);
-    online("0-7");
-    driver = new DriverProcess({
-      dir,
-      argv: [process.execPath, MAIN],
-      kubeconfig: api.kubeconfig(join(dir, "kubeconfig")),
-      kubeletRootDir: kubelet.rootDir,
-      agentSocket: join(dir, "ctl", "control.sock"),
-      bindAddress: "127.0.0.1:18098",
-      flags: { "--sysfs-overlay": overlay },
-    });
-    driver.start();
-    await kubelet.register();
-    await ready();
+    await node.listen();
+    ({ driver } = node);
+    await node.serveAgent();
+    await node.up();
+    await node.ready();
   });
-  after(async () => {
-    await driver.daemon?.stop();
-    kubelet.close();
-    stop.abort();
-    agent.enforcer.stop();
-    await closeAgent();
-    await api.close();
-    rmSync(dir, { recursive: true });
-  });
-  const online = (cpus: string): void =>
-    writeFileSync(
-      overlay,
-      JSON.stringify({
-        "/sys/devices/system/cpu/online": cpus,
-        "/sys/devices/system/cpu/present": "0-7",
-        "/sys/devices/system/node/node0/cpulist": cpus,
-      }),
-    );
-  const ready = (): Promise<unknown> => until("it is ready", async () => (await fetch(READY)).ok, 20_000, 20);
+  after(() => node.end());
   const notReady = (words: string): Promise<unknown> =>
-    until(`readiness says ${words}`, async () => (await (await fetch(READY)).text()).includes(words), 20_000, 20);
-  const claimed = (name: string, cpus: number): ReturnType<typeof allocatedClaim>["ref"] => {
-    const { claim, ref } = allocatedClaim(name, cpus);
-    api.claims.set(`default/${name}`, claim);
-    return ref;
-  };
+    until(`readiness says ${words}`, async () => (await (await fetch(node.readyz)).text()).includes(words), 20_000, 20);
+  const claimed = (name: string, cpus: number): ClaimReference => node.claimed(name, cpus);
 
   it("registers with version v1, publishes one slice of its node, and lets nobody else at its sockets", () => {
     expect(kubelet.info).to.include({ type: "DRAPlugin", name: "dra.cpu" });
@@ -216,7 +158,7 @@ describe("the driver's process", function () {
     await notReady("spec.devices[0]: Invalid value");
     api.fault = undefined;
     api.faulty = () => true;
-    await ready();
+    await node.ready();
   });
 
   it("makes its sockets again when they are deleted", async () => {
@@ -252,32 +194,11 @@ describe("the driver's process", function () {
     unlinkSync(join(kubelet.rootDir, "plugins_registry/dra.cpu-reg.sock"));
     driver.start();
     await again();
-    await ready();
+    await node.ready();
     expect(driver.log()).to.include("the checkpoint is damaged and was set aside");
     expect((await kubelet.prepare(ref)).error).to.equal("");
     expect(readdirSync(driver.stateDir).some((name) => name.includes("damaged"))).to.equal(true);
     expect(await kubelet.unprepare(ref)).to.equal("");
-  });
-
-  it("follows CPUs that go offline and come back: slices and agent within two seconds, new claims at once", async () => {
-    const offered = (): string | undefined =>
-      [...api.slices.values()][0]?.spec.devices?.[0]?.capacity?.["dra.cpu/cpu"]?.value;
-    const told = (): string | undefined => agent.enforcer.state(create(GetStateRequestSchema)).machine?.online;
-    const stays = claimed("stays", 2);
-    expect((await kubelet.prepare(stays)).error).to.equal("");
-    expect(offered()).to.equal("7");
-    online("0-1,4-7");
-    const next = claimed("next", 4);
-    const { error, devices } = await kubelet.prepare(next);
-    expect([error, devices.length], "at once, on CPUs that are online").to.deep.equal(["", 1]);
-    expect(readFileSync(join(driver.cdiDir, cdiFileName(next.uid)), "utf8")).to.include("=4-7");
-    await until("the slice follows", () => offered() === "5", 2000, 20);
-    await until("the agent follows", () => told() === "0-1,4-7", 2000, 20);
-    expect(driver.log()).to.include("a claim holds CPUs that are not online");
-    online("0-7");
-    await until("all are offered again", () => offered() === "7", 2000, 20);
-    await until("the agent knows", () => told() === "0-7", 2000, 20);
-    for (const one of [stays, next]) expect(await kubelet.unprepare(one)).to.equal("");
   });
 
   it("ends on SIGTERM with its sockets gone", async () => {

@@ -36,9 +36,9 @@ export class LiveMachine {
   look(): MachineParts {
     const before = this.#parts;
     const was = before.machine.online.toString();
-    const online = onlineText(this.#settings)?.trim();
-    if (online === undefined || online === was) return before;
     try {
+      const online = onlineText(this.#settings)?.trim();
+      if (online === undefined || online === was) return before;
       const now = machineOf(this.#settings);
       this.#said = "";
       // What was written in another form is no change.
@@ -51,7 +51,7 @@ export class LiveMachine {
     } catch (cause) {
       const why = (cause as Error).message;
       if (why !== this.#said)
-        this.#log.warn("the online CPUs change, and the machine cannot be read yet", { cause: why });
+        this.#log.warn("the machine cannot be read now; it is taken to be as it was", { cause: why });
       this.#said = why;
     }
     return this.#parts;
