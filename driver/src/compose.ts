@@ -9,6 +9,7 @@ import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { healthSource } from "./compose/health.ts";
 import { known } from "./compose/known.ts";
 import { LiveMachine } from "./compose/livemachine.ts";
 import { readingsOf } from "./compose/readings.ts";
@@ -65,7 +66,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   program.onStop(unlock);
 
   const ledger = new Ledger();
-  const live: LiveMachine = new LiveMachine(settings, ledger, log, () => {
+  const live: LiveMachine = new LiveMachine(settings, ledger, log, (text) => {
+    sight.happened("machine", text);
     publisher.kick();
     link.machineChanged(signal);
     shortage.released();
@@ -228,6 +230,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     rootDir: settings.kubeletRootDir,
     driver: DRIVER_NAME,
     plugin: preparer,
+    health: healthSource(live, () => sight),
     log,
     onContact: () => publisher.contact(signal),
   });

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serveControl } from "@dracpu/nri-agent/control/serve.ts";
+import { serveInspect } from "@dracpu/nri-agent/inspect/serve.ts";
 import { allocatedClaim, DriverProcess } from "./driver.ts";
 import { TestAgent } from "./enforcer.ts";
 import { FakeApiServer } from "./fakecluster/apiserver.ts";
@@ -20,10 +21,11 @@ export class DriverNode {
   readonly kubelet = new FakeKubelet(join(this.dir, "kubelet"));
   readonly agent = new TestAgent();
   readonly readyz: string;
+  readonly #inspectSocket = join(this.dir, "inspect.sock");
   readonly #overlay = join(this.dir, "machine.json");
   readonly #stop = new AbortController();
   readonly #bindAddress: string;
-  #closeAgent: () => Promise<void> = () => Promise.resolve();
+  #closeAgent: (() => Promise<void>)[] = [];
   #driver: DriverProcess | undefined;
 
   constructor(port: number) {
@@ -46,17 +48,22 @@ export class DriverNode {
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(this.dir, "ctl", "control.sock"),
       bindAddress: this.#bindAddress,
-      flags: { "--sysfs-overlay": this.#overlay },
+      flags: { "--sysfs-overlay": this.#overlay, "--inspect-socket": this.#inspectSocket },
     });
   }
 
   async serveAgent(): Promise<void> {
     await this.agent.connect();
-    this.#closeAgent = await serveControl(
-      join(this.dir, "ctl", "control.sock"),
-      this.agent.enforcer,
-      this.#stop.signal,
-    );
+    const { enforcer } = this.agent;
+    this.#closeAgent = [
+      await serveControl(join(this.dir, "ctl", "control.sock"), enforcer, this.#stop.signal),
+      await serveInspect(this.#inspectSocket, enforcer, "0", this.#stop.signal),
+    ];
+  }
+
+  async agentGone(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#closeAgent.splice(0).map((close) => close()));
   }
 
   /** Starts the driver, and waits until the kubelet has taken it in. */
@@ -102,7 +109,7 @@ export class DriverNode {
     this.kubelet.close();
     this.#stop.abort();
     this.agent.enforcer.stop();
-    await this.#closeAgent();
+    await Promise.all(this.#closeAgent.map((close) => close()));
     await this.api.close();
     rmSync(this.dir, { recursive: true, force: true });
   }

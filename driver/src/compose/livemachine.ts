@@ -13,12 +13,12 @@ export class LiveMachine {
   readonly #settings: DriverSettings;
   readonly #ledger: Ledger;
   readonly #log: LogWriter;
-  readonly #onChange: () => void;
+  readonly #onChange: (text: string) => void;
   #parts: MachineParts;
   #said = "";
 
   /** @throws TopologyFault, OverlayFault */
-  constructor(settings: DriverSettings, ledger: Ledger, log: LogWriter, onChange: () => void) {
+  constructor(settings: DriverSettings, ledger: Ledger, log: LogWriter, onChange: (text: string) => void) {
     this.#settings = settings;
     this.#ledger = ledger;
     this.#log = log;
@@ -47,7 +47,7 @@ export class LiveMachine {
       this.#log.warn("the machine's online CPUs changed", { from: was, to: now.machine.online.toString() });
       this.#tellProblems(before.plan.problems);
       this.tellOffline();
-      this.#onChange();
+      this.#onChange(`Online CPUs are ${now.machine.online.toString()} now; they were ${was}`);
     } catch (cause) {
       const why = (cause as Error).message;
       if (why !== this.#said)

@@ -53,6 +53,12 @@ export class Sight implements PageSources {
     this.#ring.push((seq) => ({ ...entry, seq: Number(seq) }));
   }
 
+  /** Something that is no pod's and no claim's. */
+  happened(kind: string, text: string): void {
+    const nobody = { code: "", pod: "", container: "", claim: "", cpus: "", operation: "" };
+    this.tell({ timeMs: Date.now(), source: "driver", kind, text, ...nobody });
+  }
+
   /** A call of the kubelet ended. */
   ended(kind: "prepared" | "released", outcome: Outcome, cpus: string): void {
     const done =

@@ -25,6 +25,7 @@ import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { Server, ServerCredentials, status, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
 import type { DraPlugin, PrepareLog } from "../prepare/ports.ts";
 import { serviceDefinition } from "./grpc.ts";
+import { watchHealth, type HealthCall, type HealthSource } from "./health.ts";
 
 const CHECK_SOCKETS_MS = 1000;
 /** For answers that were given and are not written yet. */
@@ -35,6 +36,7 @@ export interface KubeletOptions {
   readonly rootDir: string;
   readonly driver: string;
   readonly plugin: DraPlugin;
+  readonly health: HealthSource;
   readonly log: PrepareLog;
   /** The kubelet asked who we are: it has just started, or our socket is new to it; it may have deleted our slices. */
   onContact(): void;
@@ -237,10 +239,14 @@ export class Kubelet {
         });
       },
     });
-    // Kubelets ask for it every 5 s whatever was advertised.
+    // Kubelets with the gate ResourceHealthStatus ask for it, whatever was advertised.
     server.addService(serviceDefinition(DRAResourceHealth), {
-      nodeWatchResources: (call: { emit(name: "error", cause: object): void }) => {
-        call.emit("error", { code: status.UNIMPLEMENTED, details: "device health is not served" });
+      nodeWatchResources: (call: HealthCall) => {
+        watchHealth(call, this.#o.health, this.#stopping.signal).catch((cause: unknown) =>
+          this.#o.log.warn("a stream of device health ended; the kubelet asks again", {
+            cause: (cause as Error).message,
+          }),
+        );
       },
     });
   }

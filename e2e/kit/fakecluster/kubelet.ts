@@ -18,6 +18,11 @@ import {
   RegistrationStatusSchema,
   type PluginInfo,
 } from "@dracpu/shared-proto/gen/kubelet/pluginregistration_v1_pb.ts";
+import {
+  DRAResourceHealth,
+  type DeviceHealth,
+  type NodeWatchResourcesResponse,
+} from "@dracpu/shared-proto/gen/kubelet/dra_health_v1alpha1_pb.ts";
 import { serviceDefinition } from "@dracpu/driver/kubelet/grpc.ts";
 import { Client, credentials, type ServiceDefinition } from "@grpc/grpc-js";
 import { until } from "../node/processes.ts";
@@ -30,6 +35,7 @@ export interface ClaimReference {
 
 const DRA = serviceDefinition(DRAPlugin);
 const REGISTRATION = serviceDefinition(Registration);
+const HEALTH = serviceDefinition(DRAResourceHealth);
 
 /** The kubelet's side of both services: finds the registration socket, registers, prepares and unprepares, over the sockets themselves. */
 export class FakeKubelet {
@@ -98,6 +104,22 @@ export class FakeKubelet {
     const outcome = answer.claims[claim.uid];
     if (outcome === undefined) throw new Error(`no answer for the claim ${claim.uid}`);
     return outcome.error;
+  }
+
+  /** Opens a stream of device health. @returns what came last, and its end. */
+  watchHealth(): { last(): readonly DeviceHealth[]; close(): void } {
+    const { nodeWatchResources: method } = HEALTH;
+    if (method === undefined) throw new Error("no such method");
+    const stream = this.#client().makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      (bytes: Buffer) => method.responseDeserialize(bytes) as NodeWatchResourcesResponse,
+      {},
+    );
+    let last: readonly DeviceHealth[] = [];
+    stream.on("data", (message: NodeWatchResourcesResponse) => (last = message.devices));
+    stream.on("error", () => (last = []));
+    return { last: () => last, close: () => stream.cancel() };
   }
 
   close(): void {
