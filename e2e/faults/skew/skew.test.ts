@@ -71,10 +71,12 @@ for (const [first, second] of [
     /** The claim has what it had, the runtime is told so, others come and go, nothing was set aside. */
     const holds = async (): Promise<void> => {
       await prepared("mine", 3);
-      const state = await world.agent.state();
-      expect(state.allocations.find((one) => one.claim?.name === "mine")?.shares.map((one) => one.cpus)).to.deep.equal([
-        cpus,
-      ]);
+      const shares = async (): Promise<string[] | undefined> =>
+        (await world.agent.state()).allocations
+          .find((one) => one.claim?.name === "mine")
+          ?.shares.map((one) => one.cpus);
+      // A state that was asked for just before is told again.
+      expect(await until("the agent shows the claim", shares, 2000)).to.deep.equal([cpus]);
       const again = container("pu", "again", {
         cdi: mine.CDIDevices.map((one) => one.name),
         env: mine.env,
@@ -86,7 +88,6 @@ for (const [first, second] of [
       const its = CpuSet.parse(other.adjust?.linux?.resources?.cpu?.cpus ?? "");
       expect(its.isEmpty || its.overlaps(CpuSet.parse(cpus))).to.equal(false);
       await prepared("guest", 2);
-      // A state that was asked for just before is told again.
       await until("both are held", async () => CpuSet.parse((await world.agent.state()).pool?.held ?? "").size === 5);
       expect(await world.kubelet.unprepare(claimed("guest", 2))).to.equal("");
       await until("the guest is gone", async () => (await world.agent.state()).pool?.held === cpus);
