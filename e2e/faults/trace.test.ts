@@ -99,7 +99,8 @@ function asKernel(file: string): string[] {
       if (name === "open") return /O_CREAT|O_TRUNC/.test(args) ? [name] : [];
       // On what is open: not a program's own log, nor what it wakes itself with.
       const target = /^(\d+)<([^>]*)/.exec(args);
-      const isOwn = target !== null && (Number(target[1]) <= 2 || !/^(socket:|\/(?!dev\/))/.test(target[2] ?? ""));
+      const isOwn =
+        target !== null && (Number(target[1]) <= 2 || !/^(socket:|\/(?!dev\/(?!shm\/)))/.test(target[2] ?? ""));
       return isOwn ? [] : [name];
     });
 }

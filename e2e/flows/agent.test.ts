@@ -62,14 +62,17 @@ describe("the agent's process", function () {
     expect((await agent.state()).containers.length).to.equal(9);
   });
 
-  it("refuses a forged variable in words that reach the runtime", async () => {
-    const refusal = await runtime
-      .create(pod("p"), container("p", "forger", { env: ["DRA_CPUSET_x=0"] }))
-      .catch((cause: unknown) => cause);
+  it("refuses a forged variable in words that reach the runtime, once", async () => {
+    const forger = container("p", "forger", { env: ["DRA_CPUSET_x=0"] });
+    const refusal = await runtime.create(pod("p"), forger).catch((cause: unknown) => cause);
     expect(refusal).to.be.instanceOf(PluginRefusal);
     expect((refusal as PluginRefusal).message)
       .to.include("DRA_CPUSET_x")
       .and.include("default/p");
+    // It stops what it could not create.
+    await runtime.stop(pod("p"), forger);
+    expect(readFileSync(agent.daemon?.log ?? "", "utf8")).to.not.include("Confined to the shared pool");
+    expect((await agent.state()).containers.map((one) => one.ref?.id)).to.not.include("forger");
   });
 
   it("answers what it does not know with UNIMPLEMENTED, and what it cannot read with a sentence, and lives on", async () => {

@@ -24,6 +24,8 @@ import type { EnforcerParts } from "./parts.ts";
 
 /** An UpdateContainer reply is applied after the runtime has released its lock; then it is read back. */
 const UPDATE_REPLY_SETTLES_MS = 2000;
+/** Refused containers whose undoing the runtime has not told yet. */
+const MAX_REFUSED = 256;
 
 export interface SessionFacts {
   readonly cdiVisible: boolean;
@@ -36,6 +38,8 @@ export class HookHandler implements RuntimeHooks {
   readonly #names: MarkNames;
   readonly #ownPodUid: string;
   readonly #factsOf: (session: Session) => SessionFacts;
+  /** Ids: the runtime stops what it could not create, and that tells nothing. */
+  readonly #refused = new Set<string>();
   #cdiVisible = true;
   #synchronizeWith: (
     pods: readonly PodSandbox[],
@@ -201,11 +205,12 @@ export class HookHandler implements RuntimeHooks {
   }
 
   stopContainer(pod: PodSandbox, container: Container): StopContainerResponse {
-    const record = this.#known(pod, container);
-    this.#grantsAreOver(record.ref.id);
-    record.stopping = true;
-    this.#p.reaper.expect();
-    return create(StopContainerResponseSchema, { update: this.#p.updates.forReply(record.ref.id) });
+    this.#grantsAreOver(container.id);
+    if (!this.#refused.delete(container.id)) {
+      this.#known(pod, container).stopping = true;
+      this.#p.reaper.expect();
+    }
+    return create(StopContainerResponseSchema, { update: this.#p.updates.forReply(container.id) });
   }
 
   removeContainer(pod: PodSandbox, container: Container): void {
@@ -228,6 +233,8 @@ export class HookHandler implements RuntimeHooks {
   }
 
   #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
+    if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
+    this.#refused.add(record.ref.id);
     this.#p.observer.refused(refusal.reason);
     this.#p.say.refused(record.ref, refusal);
     throw new HookRefusal(refusal.message);
