@@ -38,7 +38,7 @@ export async function benchSockets(figures: Figures, bundles: { driver: string; 
     await new Promise((resolve) => setTimeout(resolve, 3000));
     memory(figures, world, "idle");
 
-    figures.title("Prepare and Unprepare, fsync of checkpoint and CDI file included");
+    figures.title("Prepare and Unprepare, fsync included; the CDI file in memory, as below /var/run");
     await prepares(figures, world);
 
     for (const shared of [0, 100, 500]) {
