@@ -7,8 +7,8 @@ import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 
 /** The kubelet takes what it has not heard for 30 s as unknown. */
 const AGAIN_MS = 10_000;
-/** Changes that come together are told together. */
-const GATHER_MS = 200;
+/** To look costs a reading of the agent's whole state: changes that come together are told together. */
+const GATHER_MS = 1000;
 /** Longer ones are cut by the kubelet. */
 const MAX_MESSAGE = 1024;
 
@@ -28,7 +28,6 @@ export interface HealthSource {
 
 /** The kubelet's end of a stream, as grpc-js gives it. */
 export interface HealthCall {
-  readonly cancelled: boolean;
   write(message: MessageInitShape<typeof NodeWatchResourcesResponseSchema>): boolean;
   end(): void;
   on(event: "cancelled" | "error" | "close", listener: () => void): unknown;
@@ -40,10 +39,13 @@ export interface HealthCall {
  */
 export async function watchHealth(call: HealthCall, source: HealthSource, stopping: AbortSignal): Promise<void> {
   const ended = new AbortController();
-  for (const event of ["cancelled", "error", "close"] as const) call.on(event, () => ended.abort());
-  const stop = (): void => ended.abort();
-  stopping.addEventListener("abort", stop, { once: true });
   let woken = new AbortController();
+  const stop = (): void => {
+    ended.abort();
+    woken.abort();
+  };
+  for (const event of ["cancelled", "error", "close"] as const) call.on(event, stop);
+  stopping.addEventListener("abort", stop, { once: true });
   const unsubscribe = source.subscribe(() => woken.abort());
   try {
     while (!ended.signal.aborted && !stopping.aborted) {
@@ -51,7 +53,7 @@ export async function watchHealth(call: HealthCall, source: HealthSource, stoppi
       const devices = await source.health();
       if (ended.signal.aborted) break;
       call.write(create(NodeWatchResourcesResponseSchema, { devices: devices.map(toWire) }));
-      await pause(AGAIN_MS, AbortSignal.any([ended.signal, woken.signal]));
+      await pause(AGAIN_MS, woken.signal);
       await pause(GATHER_MS, ended.signal);
     }
   } finally {
