@@ -2,9 +2,9 @@ import { expect } from "chai";
 import { until } from "../../kit/node/processes.ts";
 import { Curve } from "../curve.ts";
 import { judge } from "../judge.ts";
-import { bundles } from "../programs.ts";
 import { explain } from "../report.ts";
-import { FaultWorld } from "./world.ts";
+import { onContainerd } from "./suite.ts";
+import type { FaultWorld } from "./world.ts";
 
 /** Of `--pods`. */
 const PODS = Number(process.env["DRACPU_PODS"] ?? 300);
@@ -14,13 +14,8 @@ const WORKERS = 3;
 describe(`${PODS} real pods, on real containerd`, function () {
   this.timeout(PODS * 2000 + 120_000);
   let world: FaultWorld;
-  before(async () => {
-    world = new FaultWorld(await bundles());
-    await world.start();
-  });
-  after(() => world.stop());
-  afterEach(function () {
-    if (this.currentTest?.state === "failed") console.log(`      logs, and what was seen: ${world.keep()}`);
+  onContainerd((up) => {
+    world = up;
   });
 
   it("come and go: memory and open files of both programs stay", async () => {

@@ -2,10 +2,10 @@ import { writeFileSync } from "node:fs";
 import { expect } from "chai";
 import { judge } from "../judge.ts";
 import { Life, nameOf, PARTS, type Outcome, type Point } from "./points.ts";
-import { bundles } from "../programs.ts";
 import { Random, seedOf } from "../random.ts";
 import { explain } from "../report.ts";
-import { FaultWorld } from "./world.ts";
+import { onContainerd } from "./suite.ts";
+import type { FaultWorld } from "./world.ts";
 
 const FULL = process.env["DRACPU_FULL"] !== undefined;
 /** Lives in CI; each has one kill in every part. */
@@ -17,15 +17,10 @@ describe("kill -9 at every instant, on real containerd", function () {
   let life: Life;
   const seed = seedOf();
 
-  before(async () => {
-    world = new FaultWorld(await bundles());
-    await world.start();
+  onContainerd(async (up) => {
+    world = up;
     life = new Life(world);
     await life.begin();
-  });
-  after(() => world.stop());
-  afterEach(function () {
-    if (this.currentTest?.state === "failed") console.log(`      logs, and what was seen: ${world.keep()}`);
   });
 
   it("a claim's life goes on after each, to its end", async () => {

@@ -1,23 +1,18 @@
 import { expect } from "chai";
 import { until } from "../../kit/node/processes.ts";
 import { judge } from "../judge.ts";
-import { bundles } from "../programs.ts";
 import { seedOf } from "../random.ts";
 import { explain, minutes } from "../report.ts";
 import { runtimeClimate } from "./climate.ts";
 import { weather } from "../weather.ts";
-import { FaultWorld } from "./world.ts";
+import { onContainerd } from "./suite.ts";
+import type { FaultWorld } from "./world.ts";
 
 describe("random weather, on real containerd", function () {
   this.timeout(minutes() * 60_000 + 240_000);
   let world: FaultWorld;
-  before(async () => {
-    world = new FaultWorld(await bundles());
-    await world.start();
-  });
-  after(() => world.stop());
-  afterEach(function () {
-    if (this.currentTest?.state === "failed") console.log(`      logs, and what was seen: ${world.keep()}`);
+  onContainerd((up) => {
+    world = up;
   });
 
   it("breaks no promise, and leaves nothing behind", async () => {
