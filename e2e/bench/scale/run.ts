@@ -10,7 +10,7 @@ import { ControlPlane } from "../../kit/node/controlplane.ts";
 import { machine as overlayOf } from "../../machines/build.ts";
 
 // How device layouts scale in the real API server and scheduler: nodes of 512 CPUs are objects alone, pods have a claim of 4 CPUs each.
-const LAYOUTS = ["numanode", "l3cache", "individual"] as const;
+const LAYOUTS = ["numanode", "l3cache", "socket", "machine", "individual"] as const;
 type Layout = (typeof LAYOUTS)[number];
 const FIXTURE = "epyc-9754-2s-512";
 const CLAIM = 4;
