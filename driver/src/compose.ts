@@ -1,18 +1,19 @@
 import { randomUUID } from "node:crypto";
-import { coded, type Finding } from "@dracpu/shared-proto/codes/code.ts";
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
-import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
-import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { healthSource } from "./compose/health.ts";
 import { known } from "./compose/known.ts";
 import { LiveMachine } from "./compose/livemachine.ts";
 import { readingsOf } from "./compose/readings.ts";
+import { servePagesOf } from "./compose/pages.ts";
+import { preconditionsOf } from "./compose/preconditions.ts";
 import { problemsOf } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
@@ -27,7 +28,6 @@ import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
 import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
 import { Ledger } from "./ledger/ledger.ts";
-import { servePage } from "./page/serve.ts";
 import { entryOf } from "./picture/timeline.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
 import { Preparer } from "./prepare/preparer.ts";
@@ -40,7 +40,7 @@ import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
-import { claimNamed, Reporter } from "./report/reporter.ts";
+import { claimNamed, nodeNamed, Reporter } from "./report/reporter.ts";
 import { devicesFor } from "./slices/kept.ts";
 
 const STILL_IN_USE =
@@ -183,6 +183,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
     sight.tell(entryOf(event));
+    if (event.kind === EventKind.SESSION) preconditions.kick();
     const tidings = tidingsOf(event, settings.nodeName, Date.now());
     if (tidings !== undefined) reporter.tell(tidings.about, tidings.reason, event.message, signal, codeOf(event.code));
     if (event.reason !== "RESERVATION_UNKNOWN") return;
@@ -199,6 +200,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     perClaim,
     offer: () => live.look().offer,
     notReady: () => rebuilding.why(),
+    unsuited: () => preconditions.unsuited(),
     log,
     newOperationId: () => randomUUID().slice(0, 8),
     onPrepared: (outcome) => {
@@ -218,7 +220,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     api,
     driver: DRIVER_NAME,
     nodeName: settings.nodeName,
-    devices: (kept) => devicesFor(live.parts.plan, kept),
+    devices: (kept) => (preconditions.unsuited() === undefined ? devicesFor(live.parts.plan, kept) : []),
     wishes: {
       shared: true,
       lists: true,
@@ -232,7 +234,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     plugin: preparer,
     health: healthSource(live, () => sight),
     log,
-    onContact: () => publisher.contact(signal),
+    onContact: () => {
+      publisher.contact(signal);
+      preconditions.kick();
+    },
   });
   const problems = (): Finding[] =>
     problemsOf({
@@ -241,45 +246,43 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       rebuilding: rebuilding.why(),
       agent: link.state(),
       offers: live.parts.plan,
+      preconditions: preconditions.findings(),
     });
 
+  const inspect = new AgentInspect(settings.inspectSocket);
+  const preconditions = preconditionsOf(
+    settings,
+    { api, agent: inspect },
+    {
+      online: () => live.parts.machine.online,
+      log,
+      onChange: () => publisher.kick(),
+      onFound: (finding) => {
+        sight.happened("node", finding.text);
+        reporter.tell(nodeNamed(settings.nodeName), "NodeNotAsNeeded", finding.text, signal, finding.code);
+      },
+    },
+  );
   const sight: Sight = new Sight({
     node: settings.nodeName,
     machine: () => live.parts.machine,
     reserved: settings.reservedCPUs,
     keepShared: () => live.parts.plan.keepShared,
     ledger,
-    agent: new AgentInspect(settings.inspectSocket),
+    agent: inspect,
     findings: problems,
   });
 
   live.tellOffline();
   // Before the kubelet is told of this driver: a port that is in use ends the process here.
-  if (settings.bindAddress !== "") {
-    program.onStop(
-      await servePages(settings.bindAddress, {
-        "/healthz": probe(() => []),
-        "/readyz": probe(() => problems().map(coded)),
-        "/metrics": async () => ({
-          status: 200,
-          type: metrics.registry.contentType,
-          body: await metrics.registry.metrics(),
-        }),
-      }),
-    );
-  }
-  if (settings.pageAddress !== "")
-    await servePage(settings.pageAddress, sight).then(
-      (close) => program.onStop(close),
-      // Claims do not wait for a picture of them.
-      (cause: unknown) => log.warn("there is no page", { cause: (cause as Error).message }),
-    );
+  await servePagesOf(program, settings, { metrics, sight, log, problems });
   releaser.start(signal);
   program.supervise(link.run(signal));
   await kubelet.start();
   program.onStop(() => kubelet.stop());
   program.supervise(publisher.run(signal));
   program.supervise(live.run(signal));
+  program.supervise(preconditions.run(signal));
   program.supervise(keepCdiFiles(recovery, signal));
   program.supervise(finishPreparing(recovery, signal));
   program.supervise(rebuilding.keepReading(signal).then(() => nameBare(recovery, signal)));

@@ -37,7 +37,7 @@ const readings = (claims: number): DriverReadings => ({
 });
 const agent = (): AgentMetrics =>
   new AgentMetrics("0", {
-    session: () => ({ state: "synchronized", since: 0, why: "", canUpdate: true, connections: 1 }),
+    session: () => ({ state: "synchronized", since: 0, why: "", canUpdate: true, connections: 1, hasNoSocket: false }),
     sharedCpus: () => 1,
     heldCpus: () => 1,
     mismatched: () => 0,

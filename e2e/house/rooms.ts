@@ -26,6 +26,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
     cluster: "pure",
     prepare: "use-case",
     publish: "use-case",
+    preconditions: "use-case",
     report: "use-case",
     uninstall: "use-case",
     sysfs: "edge",

@@ -131,6 +131,7 @@ export class DriverWorld {
       perClaim,
       offer: () => this.offer,
       notReady: () => "",
+      unsuited: () => undefined,
       log: silent,
       newOperationId: () => String((operation += 1)),
       onPrepared: () => {},

@@ -58,7 +58,14 @@ export function enforcerOn(played: Played): Enforcer {
     identity: { instance: "agent-1", version: "0", protocolMin: 1, protocolMax: 1, features: [] },
     ownPodUid: "own",
     factsOf: () => ({ cdiVisible: true, canUpdate: played.canUpdate }),
-    session: () => ({ state: played.state(), since: 0, why: "", canUpdate: played.canUpdate, connections: 1 }),
+    session: () => ({
+      state: played.state(),
+      since: 0,
+      why: "",
+      canUpdate: played.canUpdate,
+      connections: 1,
+      hasNoSocket: false,
+    }),
     tally: () => ({ escapes: 0, repairs: 0, refusals: 0, lostUpdates: 0 }),
   });
 }
@@ -134,6 +141,12 @@ export function pod(uid: string): PodSandbox {
   return create(PodSandboxSchema, { id: `sandbox-${uid}`, uid, name: uid, namespace: "default" });
 }
 
+/** What the CDI devices of claims bring along; nobody believes its value. */
+export function cdiEnv(ids: readonly string[]): string[] {
+  const uids = ids.flatMap((id) => /^[^=]+=claim-(.{36})/.exec(id)?.[1] ?? []);
+  return uids.map((uid) => `${names.CPUSET_ENV_PREFIX}${uid}=0`);
+}
+
 /** A running container of a pod, in `/kubepods/<pod>/<id>`. */
 export function container(
   podUid: string,
@@ -145,7 +158,7 @@ export function container(
     podSandboxId: `sandbox-${podUid}`,
     name: id,
     state: ContainerState.CONTAINER_RUNNING,
-    env: more.env ?? [],
+    env: [...cdiEnv(more.cdi ?? []), ...(more.env ?? [])],
     annotations: more.annotations ?? {},
     mounts: more.gate === true ? [{ destination: names.GATE_PATH }] : [],
     linux: { cgroupsPath: `/kubepods/${podUid}/${id}` },

@@ -1,3 +1,4 @@
+import { cdiEnv } from "./enforcer.ts";
 import { create } from "@bufbuild/protobuf";
 import type { RuntimeHooks, Session } from "@dracpu/nri-agent/enforce/hooks.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
@@ -108,7 +109,7 @@ export class PlayedRuntime {
       gated: cdi.length > 0,
       stopping: false,
       annotations: {},
-      env: [...(more.env ?? [])],
+      env: [...cdiEnv(more.cdi ?? []), ...(more.env ?? [])],
       first: undefined,
     };
     const { hooks } = this;

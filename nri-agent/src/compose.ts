@@ -3,14 +3,13 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { coded } from "@dracpu/shared-proto/codes/code.ts";
 import * as names from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { EventSchema, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import { GetStateRequestSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
+import { probe, readiness, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
@@ -170,7 +169,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": probe(() => enforcer.hindrances().map(coded)),
+        "/readyz": readiness(() => enforcer.hindrances()),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,

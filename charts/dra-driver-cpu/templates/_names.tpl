@@ -179,5 +179,7 @@ projected:
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins/dra.cpu, type: DirectoryOrCreate }
 - name: registry
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins_registry, type: DirectoryOrCreate }
+- name: pod-resources
+  hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/pod-resources, type: DirectoryOrCreate }
 - {{- include "dracpu.tokenVolume" . | nindent 2 }}
 {{- end }}

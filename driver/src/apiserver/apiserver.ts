@@ -10,7 +10,7 @@ import type { AllocatedClaims } from "../uninstall/ports.ts";
 import type { ResourceSlice } from "../slices/device.ts";
 import { ApiFault, type ApiRequest } from "./fault.ts";
 import type { ApiHttp } from "./http.ts";
-import { claimOf, labelsOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
+import { claimOf, keptMilliOf, labelsOf, objectOf, pageOf, sliceOf, versionOf, watchEventOf } from "./shapes.ts";
 
 const RESOURCE = "/apis/resource.k8s.io/v1";
 const FIELD_MANAGER = "dra.cpu";
@@ -71,6 +71,12 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
   async nodeLabels(name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
     const { request, body } = await this.#node(name, signal);
     return labelsOf(request, body);
+  }
+
+  /** Its capacity less what is allocatable, in thousandths of a CPU. */
+  async nodeKeepsMilli(name: string, signal: AbortSignal): Promise<number> {
+    const { request, body } = await this.#node(name, signal);
+    return keptMilliOf(request, body);
   }
 
   async #node(name: string, signal: AbortSignal): Promise<{ request: ApiRequest; body: unknown }> {

@@ -43,6 +43,20 @@ export function labelsOf(request: ApiRequest, body: unknown): Readonly<Record<st
   return Object.fromEntries(Object.entries(labels).map(([key, value]) => [key, text(value)]));
 }
 
+/** CPUs of a Node that the kubelet keeps from pods, in thousandths. @throws ApiFault */
+export function keptMilliOf(request: ApiRequest, body: unknown): number {
+  const status = fields(fields(body)?.["status"]);
+  const [capacity, allocatable] = ["capacity", "allocatable"].map((one) => milli(text(fields(status?.[one])?.["cpu"])));
+  if (capacity === undefined || allocatable === undefined) throw badBody(request, "the Node tells no CPUs");
+  return capacity - allocatable;
+}
+
+/** As the kubelet writes CPUs: `16` or `15900m`. */
+function milli(quantity: string): number | undefined {
+  const m = /^(\d+)(m?)$/.exec(quantity);
+  return m === null ? undefined : Number(m[1]) * (m[2] === "m" ? 1 : 1000);
+}
+
 /** @throws ApiFault; the rest of it is not looked at, see `claims/decide.ts`. */
 export function claimOf(request: ApiRequest, body: unknown): ResourceClaim {
   objectOf(request, body);

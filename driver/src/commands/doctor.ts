@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { DOCTOR_LAYOUT, printChecks, statusOfChecks } from "../cli/doctor.ts";
 import { ApiHttp } from "../apiserver/http.ts";
 import { ApiServer } from "../apiserver/apiserver.ts";
@@ -9,6 +10,7 @@ import { diagnose } from "../doctor/diagnose.ts";
 import { isSeen, type Check, type Facts, type Seen } from "../doctor/facts.ts";
 import { diskFacts, isWritable, kernelFacts, kubeletFacts, pluginFacts, see } from "../host/node.ts";
 import { processFacts } from "../host/processes.ts";
+import { allocatableCpus } from "../kubelet/podresources.ts";
 import type { Picture } from "../picture/picture.ts";
 import { isJson, printJson, settingsOf, textOf, type Argv, type Command } from "./argv.ts";
 import { look } from "./look.ts";
@@ -46,7 +48,10 @@ export async function examine(settings: DriverSettings, argv: Argv, picture: Pic
     kernel: kernelFacts(cgroupRoot),
     nriSocket: see(() => existsSync(nriSocket)),
     nriPlugins: pluginFacts(text("nri-plugins", "/opt/nri/plugins")),
-    kubelet: kubeletFacts(settings.kubeletRootDir),
+    kubelet: kubeletFacts(
+      settings.kubeletRootDir,
+      await tried(() => within(API_MS, [], (signal) => allocatableCpus(settings.kubeletRootDir, signal))),
+    ),
     api: await apiFacts(settings, picture),
     processes: processFacts(picture, cgroupRoot, "/proc"),
   });

@@ -11,8 +11,10 @@ export function problemsOf(now: {
   readonly rebuilding: string;
   readonly agent: LinkState;
   readonly offers: DevicePlan;
+  readonly preconditions: readonly Finding[];
 }): Finding[] {
   const found: Finding[] = [
+    ...now.preconditions,
     { code: CODES.notRegistered, text: now.kubelet },
     { code: CODES.notPublished, text: now.publisher.why },
     ...now.publisher.dropped.map((text) => ({ code: CODES.fieldDropped, text })),

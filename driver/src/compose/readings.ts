@@ -21,7 +21,7 @@ export function readingsOf(o: {
     available: () => o.parts().machine.online.minus(settings.reservedCPUs).minus(ledger.held()).size,
     reserved: () => settings.reservedCPUs.size,
     claims: () => active().length,
-    ready: () => o.findings().length === 0,
+    ready: () => o.findings().every(({ code }) => code.severity === "warning"),
     stock: () => {
       const { machine, plan } = o.parts();
       return stockOf(machine, ledger.held(), settings.reservedCPUs.union(plan.keepShared));

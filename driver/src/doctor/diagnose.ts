@@ -103,7 +103,7 @@ function kubeletChecks({ kubelet, settings }: Facts): Check[] {
       found.push(
         check("kubelet", "wrong", CODES.cpuManagerStatic, `The kubelet's CPU manager has policy static (${source})`),
       );
-    if (!same(reservedSystemCpus, settings.reserved))
+    if (reservedSystemCpus !== undefined && !same(reservedSystemCpus, settings.reserved))
       found.push(
         check(
           "kubelet",
@@ -112,7 +112,14 @@ function kubeletChecks({ kubelet, settings }: Facts): Check[] {
           `The kubelet reserves ${named(reservedSystemCpus)}, the driver ${named(settings.reserved)} (${source})`,
         ),
       );
-    return found.length > 0 ? found : [fine("kubelet", `CPU manager none, reserved CPUs agree (${source})`)];
+    return found.length > 0
+      ? found
+      : [
+          fine(
+            "kubelet",
+            `CPU manager none${reservedSystemCpus === undefined ? "" : ", reserved CPUs agree"} (${source})`,
+          ),
+        ];
   });
 }
 

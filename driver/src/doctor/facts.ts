@@ -46,7 +46,8 @@ export interface Facts {
 
 export interface KubeletFacts {
   readonly cpuManagerPolicy: string;
-  readonly reservedSystemCpus: string;
+  /** `undefined` where its configuration cannot be seen. */
+  readonly reservedSystemCpus: string | undefined;
   /** Where it was read. */
   readonly source: string;
 }

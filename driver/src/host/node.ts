@@ -2,7 +2,8 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync, statfsSyn
 import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
-import type { Facts, KubeletFacts, Seen } from "../doctor/facts.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { isSeen, type Facts, type KubeletFacts, type Seen } from "../doctor/facts.ts";
 
 /** Looks, and turns what cannot be looked at into its reason. */
 export function see<T>(look: () => T): Seen<T> {
@@ -54,22 +55,30 @@ export function pluginFacts(dir: string): Facts["nriPlugins"] {
   return see(() => (existsSync(dir) ? readdirSync(dir).filter((name) => !name.includes("dracpu")) : []));
 }
 
-/** What the kubelet runs with: the policy it has written down itself, and its configuration file. */
-export function kubeletFacts(rootDir: string): Seen<KubeletFacts> {
+/**
+ * What the kubelet runs with: the policy as its pod resources API tells it or as it has written it down itself, and its configuration file.
+ *
+ * @param allocatable what its CPU manager may give out, where it was asked.
+ */
+export function kubeletFacts(rootDir: string, allocatable: Seen<CpuSet>): Seen<KubeletFacts> {
   return see(() => {
     const state = join(rootDir, "cpu_manager_state");
     const config = join(rootDir, "config.yaml");
     const sources = [state, config].filter((path) => existsSync(path));
+    if (isSeen(allocatable)) sources.unshift("pod-resources/kubelet.sock");
     if (sources.length === 0)
-      throw new Error(`neither ${state} nor ${config} can be seen from here; the kubelet's settings are not known`);
+      throw new Error(
+        `neither ${state} nor ${config} can be seen from here, and the kubelet cannot be asked; its settings are not known`,
+      );
     const kept = existsSync(state) ? (JSON.parse(readFileSync(state, "utf8")) as { policyName?: string }) : {};
     const set = (existsSync(config) ? parse(readFileSync(config, "utf8")) : {}) as {
       cpuManagerPolicy?: string;
       reservedSystemCPUs?: string;
     } | null;
+    const asked = !isSeen(allocatable) ? undefined : allocatable.value.isEmpty ? "none" : "static";
     return {
-      cpuManagerPolicy: kept.policyName ?? set?.cpuManagerPolicy ?? "none",
-      reservedSystemCpus: set?.reservedSystemCPUs ?? "",
+      cpuManagerPolicy: asked ?? kept.policyName ?? set?.cpuManagerPolicy ?? "none",
+      reservedSystemCpus: existsSync(config) ? (set?.reservedSystemCPUs ?? "") : undefined,
       source: sources.join(", "),
     };
   });

@@ -19,10 +19,19 @@ export class AgentInspect {
   }
 
   /** The whole state, or a sentence why there is none. */
-  async look(signal?: AbortSignal): Promise<Looked> {
+  look(signal?: AbortSignal): Promise<Looked> {
+    return this.#look(0, signal);
+  }
+
+  /** The state without most of the containers. */
+  summary(signal: AbortSignal): Promise<Looked> {
+    return this.#look(1, signal);
+  }
+
+  async #look(maxContainers: number, signal: AbortSignal | undefined): Promise<Looked> {
     try {
       const { state } = await this.#client.getState(
-        {},
+        { maxContainers },
         { timeoutMs: CALL_MS, ...(signal === undefined ? {} : { signal }) },
       );
       return state === undefined ? { state, why: "it gave no state" } : { state, why: "" };

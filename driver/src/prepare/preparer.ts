@@ -1,4 +1,4 @@
-import { coded, type Code } from "@dracpu/shared-proto/codes/code.ts";
+import { coded, type Code, type Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
@@ -48,6 +48,8 @@ export interface PreparerOptions {
   readonly offer: () => Offer;
   /** "" when new claims may be prepared, else why not. */
   readonly notReady: () => string;
+  /** Why this node prepares no new claims at all; those that it holds are answered as ever. */
+  readonly unsuited: () => Finding | undefined;
   readonly log: PrepareLog;
   newOperationId(): string;
   onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
@@ -156,6 +158,8 @@ export class Preparer implements DraPlugin {
       entry = { ...known, phase: known.phase === "prepared" ? "prepared" : "preparing" };
       this.#o.ledger.put(entry);
     } else if (known === undefined) {
+      const unsuited = this.#o.unsuited();
+      if (unsuited !== undefined) throw new Refused(unsuited.code, `Cannot prepare ${at}: ${unsuited.text}`);
       const wanted = readClaim(claim, this.#o.offer());
       if (wanted.kind === "refused") throw new Refused(CODES.claimUnusable, wanted.message);
       if (wanted.results.every(({ count }) => count === 0)) return looking(wanted, operationId);

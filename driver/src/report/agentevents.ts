@@ -1,7 +1,7 @@
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Involved } from "./ports.ts";
-import { podNamed, type Reason } from "./reporter.ts";
+import { nodeNamed, podNamed, type Reason } from "./reporter.ts";
 
 /** What the agent's ring still holds of long ago is nobody's news, such as after a restart of the driver. */
 const NEWS_MS = 60_000;
@@ -20,7 +20,7 @@ export function tidingsOf(
 ): { readonly about: Involved; readonly reason: Reason } | undefined {
   if (now - Number(event.timeMs) > NEWS_MS) return undefined;
   const { container, kind, code } = event;
-  const node = { apiVersion: "v1", kind: "Node", namespace: "", name: nodeName, uid: nodeName };
+  const node = nodeNamed(nodeName);
   if (kind === EventKind.SESSION) return { about: node, reason: "NRISession" };
   if (kind === EventKind.POOL) return code === "" ? undefined : { about: node, reason: "PoolSqueezed" };
   if (container === undefined || container.podName === "") return undefined;

@@ -25,6 +25,7 @@ export const REASONS = {
   ClaimStillInUse: CODES.claimStillInUse,
   RequestUnknown: CODES.requestMissing,
   NRISession: undefined,
+  NodeNotAsNeeded: CODES.reservedDiffer,
 } as const satisfies Readonly<Record<string, Code | undefined>>;
 
 export type Reason = keyof typeof REASONS;
@@ -123,6 +124,11 @@ export class Reporter {
 
 export function podNamed(namespace: string, name: string, uid: string): Involved {
   return { apiVersion: "v1", kind: "Pod", namespace, name, uid };
+}
+
+/** Kubernetes' own Events of nodes have the name as the uid too (kubelet's nodeRef). */
+export function nodeNamed(name: string): Involved {
+  return { apiVersion: "v1", kind: "Node", namespace: "", name, uid: name };
 }
 
 export function claimNamed(claim: {

@@ -58,13 +58,10 @@ export class Containerd {
     const runc = binary("runc", "runc");
     writeFileSync(
       join(this.dir, "containerd.toml"),
-      containerdConfig(
-        this.dir,
-        binary(product, "containerd-shim-runc-v2"),
-        runc,
-        binary("cni", "bridge"),
-        this.#timeout,
-      ),
+      containerdConfig(this.dir, binary(product, "containerd-shim-runc-v2"), runc, binary("cni", "bridge"), {
+        isOff: false,
+        requestTimeout: this.#timeout,
+      }),
     );
     const path = [binary(product, "ctr"), runc].map((file) => file.slice(0, file.lastIndexOf("/"))).join(":");
     this.#daemon = startDaemon(

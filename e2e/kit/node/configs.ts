@@ -10,7 +10,7 @@ export function containerdConfig(
   shim: string,
   runc: string,
   bridge: string,
-  requestTimeout: string,
+  nri: { readonly isOff: boolean; readonly requestTimeout: string },
 ): string {
   return `version = 3
 root = '${dir}/ctd/root'
@@ -35,11 +35,11 @@ state = '${dir}/ctd/state'
   BinaryName = '${runc}'
   SystemdCgroup = false
 [plugins.'io.containerd.nri.v1.nri']
-  disable = false
+  disable = ${nri.isOff}
   socket_path = '${dir}/nri/nri.sock'
   plugin_path = '${dir}/nri/plugins'
   plugin_config_path = '${dir}/nri/conf.d'
-  plugin_request_timeout = '${requestTimeout}'
+  plugin_request_timeout = '${nri.requestTimeout}'
 [plugins.'io.containerd.internal.v1.opt']
   path = '${dir}/ctd/opt'
 `;
@@ -60,7 +60,7 @@ export function cniConfig(dir: string): string {
 }
 
 /** KubeletInUserNamespace makes it leave the machine's sysctls alone; nothing else of that mode is used. */
-export function kubeletConfig(dir: string, syncFrequency: string): string {
+export function kubeletConfig(dir: string, syncFrequency: string, more: object): string {
   return JSON.stringify({
     apiVersion: "kubelet.config.k8s.io/v1beta1",
     kind: "KubeletConfiguration",
@@ -90,5 +90,6 @@ export function kubeletConfig(dir: string, syncFrequency: string): string {
     },
     syncFrequency,
     nodeStatusUpdateFrequency: "5s",
+    ...more,
   });
 }

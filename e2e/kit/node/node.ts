@@ -157,7 +157,7 @@ export class RealNode {
     component("kube-scheduler", `--kubeconfig=${join(this.dir, "scheduler.kubeconfig")}`);
   }
 
-  startContainerd(): void {
+  startContainerd(nriIsOff = false): void {
     writeFileSync(
       join(this.dir, "containerd.toml"),
       containerdConfig(
@@ -165,7 +165,7 @@ export class RealNode {
         binary("containerd", "containerd-shim-runc-v2"),
         binary("runc", "runc"),
         binary("cni", "bridge"),
-        this.#options.nriRequestTimeout ?? "2s",
+        { isOff: nriIsOff, requestTimeout: this.#options.nriRequestTimeout ?? "2s" },
       ),
     );
     writeFileSync(join(this.dir, "cni", "10-bridge.conflist"), cniConfig(this.dir));
@@ -197,8 +197,9 @@ export class RealNode {
     );
   }
 
-  startKubelet(syncFrequency = this.#options.syncFrequency ?? "10s"): void {
-    writeFileSync(join(this.dir, "kubelet.yaml"), kubeletConfig(this.dir, syncFrequency));
+  /** @param more of its configuration. */
+  startKubelet(syncFrequency = this.#options.syncFrequency ?? "10s", more: object = {}): void {
+    writeFileSync(join(this.dir, "kubelet.yaml"), kubeletConfig(this.dir, syncFrequency, more));
     this.#daemon("kubelet", [
       binary("kube", "kubelet"),
       "--config",

@@ -100,7 +100,12 @@ export class Pair {
   /** Both say that nothing keeps them from working. */
   async ready(): Promise<void> {
     for (const port of [8081, 8080]) {
-      await until(`port ${port} says ready`, async () => (await this.probe(port, "readyz")) === "ok\n", 30_000, 100);
+      await until(
+        `port ${port} says ready`,
+        async () => (await this.probe(port, "readyz")).startsWith("ok\n"),
+        30_000,
+        100,
+      );
     }
   }
 

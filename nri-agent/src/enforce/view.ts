@@ -22,6 +22,7 @@ import {
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
+import { nriAbilities } from "../nri/version.ts";
 import type { Truth as TruthWord } from "../truth/admit.ts";
 import type { NodeKnowledge } from "./node.ts";
 import { wireRef } from "./sayings.ts";
@@ -34,6 +35,8 @@ export interface SessionReport {
   readonly why: string;
   readonly canUpdate: boolean;
   readonly connections: number;
+  /** There has been no socket since the agent started, and for too long to be a restart of the runtime. */
+  readonly hasNoSocket: boolean;
 }
 
 export interface Tally {
@@ -157,6 +160,9 @@ export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding
     add(CODES.poolFellBack, "Claims take every other CPU: the shared pool uses the reserved CPUs; raise --keep-shared");
   if (source === "online")
     add(CODES.poolOverlaps, "Claims take every CPU: the shared pool overlaps them; raise --keep-shared");
+  const runtime = node.session?.runtime;
+  if (runtime !== undefined && !nriAbilities(runtime).cdiVisible)
+    add(CODES.runtimeOld, `${runtime.name} ${runtime.version} shows no CDI devices by NRI`);
   return problems;
 }
 
@@ -164,7 +170,8 @@ export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding
 export function hindrancesOf(node: NodeKnowledge, session: SessionReport): Finding[] {
   const problems: Finding[] = [];
   const add = (code: Code, text: string): number => problems.push({ code, text });
-  if (session.state !== "synchronized")
+  if (session.hasNoSocket) add(CODES.nriOff, session.why);
+  else if (session.state !== "synchronized")
     add(CODES.sessionAway, `No synchronized NRI session with the container runtime: ${session.why}`);
   if (node.truth === "none")
     add(CODES.noTruth, "No driver has told yet which claims there are; claim containers are refused until it does");

@@ -20,6 +20,8 @@ const FIRST_RETRY_MS = 200;
 const MAX_RETRY_MS = 10_000;
 /** Connecting makes the runtime wait for running terminations; a session that breaks twice in this time is not retried quickly. */
 const CRASH_WINDOW_MS = 60_000;
+/** A socket that is missing for longer, since the start of the agent, is one that is not coming: a runtime that restarts is back before. */
+const MISSED_MS = 10_000;
 /** The runtime's default where it does not say (NRI < 0.8). */
 const DEFAULT_REQUEST_TIMEOUT_MS = 2000;
 
@@ -53,7 +55,10 @@ export class Runtime implements RuntimeCalls {
     why: "not connected yet",
     canUpdate: false,
     connections: 0,
+    hasNoSocket: false,
   };
+  /** Milliseconds of the monotonic clock at which the socket was first missed; `undefined` once there was one. */
+  #missedSince: number | undefined;
   #channel: Channel | undefined;
   #lastSaid = "";
 
@@ -111,8 +116,11 @@ export class Runtime implements RuntimeCalls {
     let socket: Socket;
     try {
       socket = await dial(this.#o.socketPath, signal);
+      this.#seen(true);
     } catch (cause) {
-      return { why: dialFailure(this.#o.socketPath, cause as NodeJS.ErrnoException), synchronized: false };
+      const fault = cause as NodeJS.ErrnoException;
+      this.#seen(fault.code !== "ENOENT");
+      return { why: dialFailure(this.#o.socketPath, fault), synchronized: false };
     }
     const id = this.#o.newId();
     let session: Session | undefined;
@@ -135,6 +143,7 @@ export class Runtime implements RuntimeCalls {
             why: "the runtime has not listed its containers yet; it waits for every container in its termination grace",
             canUpdate: nriAbilities(session.runtime).canUpdate,
             connections: this.#report.connections + 1,
+            hasNoSocket: false,
           };
           this.#o.log.info("connected to the container runtime", {
             runtime: `${session.runtime.name} ${session.runtime.version}`,
@@ -176,6 +185,14 @@ export class Runtime implements RuntimeCalls {
         .call(RUNTIME_SERVICE, "RegisterPlugin", RegisterPluginRequestSchema, request, EmptySchema)
         .catch((cause: unknown) => channel.close(`the runtime refused the registration: ${(cause as Error).message}`));
     });
+  }
+
+  #seen(isThere: boolean): void {
+    const now = performance.now();
+    this.#missedSince = isThere ? undefined : (this.#missedSince ?? now);
+    const hasNoSocket =
+      this.#report.connections === 0 && this.#missedSince !== undefined && now - this.#missedSince > MISSED_MS;
+    this.#report = { ...this.#report, hasNoSocket };
   }
 
   #set(state: SessionReport["state"], why: string): void {

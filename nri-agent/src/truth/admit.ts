@@ -24,6 +24,7 @@ export type RefusalReason =
   | "RESERVATION_UNKNOWN"
   | "OTHER_POD_LIVES"
   | "CPUS_OFFLINE"
+  | "CDI_LEFT_OUT"
   | "ISOLATION_CLASH"
   | "NOT_ENFORCED";
 
@@ -92,6 +93,12 @@ export function admit(input: AdmitInput): Admission {
     return refuse(
       "TRUTH_UNKNOWN",
       `cannot create ${who} yet: the NRI agent has just started and no driver has told it which CPUs the claim has. It is created by itself once the driver container runs`,
+    );
+  }
+  if (reading.isBare) {
+    return refuse(
+      "CDI_LEFT_OUT",
+      `cannot create ${who}: the kubelet asked for the claim's CDI device, and the runtime has left it out. Switch CDI on in the runtime (enable_cdi), and see that it reads the driver's --cdi-dir`,
     );
   }
   let cpus = CpuSet.empty;

@@ -13,6 +13,7 @@ export const REFUSAL_CODES: Readonly<Record<RefusalReason, Code>> = {
   RESERVATION_UNKNOWN: CODES.reservationUnknown,
   OTHER_POD_LIVES: CODES.otherPodLives,
   CPUS_OFFLINE: CODES.cpusOffline,
+  CDI_LEFT_OUT: CODES.cdiOff,
   ISOLATION_CLASH: CODES.isolationClash,
   NOT_ENFORCED: CODES.startRefused,
 };

@@ -36,7 +36,13 @@ export interface ClaimUse {
 
 export type MarksReading =
   | { readonly kind: "none" }
-  | { readonly kind: "claims"; readonly uses: readonly ClaimUse[]; readonly gates: readonly string[] }
+  | {
+      readonly kind: "claims";
+      readonly uses: readonly ClaimUse[];
+      readonly gates: readonly string[];
+      /** The kubelet named its CDI device, and nothing of what the device gives is there. */
+      readonly isBare: boolean;
+    }
   /** A variable that only this driver may set, without the kubelet's word for it. */
   | { readonly kind: "forged"; readonly variable: string; readonly because: string }
   | { readonly kind: "malformed"; readonly variable: string; readonly because: string };
@@ -93,7 +99,8 @@ export function readMarks(marks: ContainerMarks, names: MarkNames, cdiVisible: b
     const requests = requestsOf(marks.env, `${names.shareEnvPrefix}${uid}_`);
     for (const request of requests.length === 0 ? [undefined] : requests) uses.push({ claimUid: uid, request });
   }
-  return uses.length === 0 ? { kind: "none" } : { kind: "claims", uses, gates };
+  const isBare = [...anchored].some((uid) => !variables.has(uid));
+  return uses.length === 0 ? { kind: "none" } : { kind: "claims", uses, gates, isBare };
 }
 
 function requestsOf(env: readonly string[], prefix: string): string[] {

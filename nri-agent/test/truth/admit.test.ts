@@ -30,12 +30,16 @@ describe("what a container shows of a claim", () => {
       kind: "claims",
       uses: [{ claimUid: UID, request: "cpus" }],
       gates: [names.GATE_PATH],
+      isBare: false,
     });
   });
   it("is the reference driver's id of a whole claim, too", () => {
     expect(read({ cdiDevices: [`${names.CDI_KIND}=claim-${UID}`] })).to.deep.include({
       uses: [{ claimUid: UID, request: undefined }],
     });
+  });
+  it("is bare where the runtime has left the CDI device out", () => {
+    expect(read({ cdiDevices: [device] })).to.deep.include({ kind: "claims", isBare: true });
   });
   it("is a forgery where only the variable is there", () => {
     expect(read({ env: [variable] })).to.deep.include({ kind: "forged" });
@@ -99,7 +103,7 @@ describe("admission", () => {
     more: { claim?: AllocationRecord | undefined; truth?: Truth; online?: string; other?: typeof POD } = {},
   ): Admission =>
     admit({
-      reading: { kind: "claims", uses: [{ claimUid: UID, request }], gates: [] },
+      reading: { kind: "claims", uses: [{ claimUid: UID, request }], gates: [], isBare: false },
       truth: more.truth ?? "confirmed",
       online: CpuSet.parse(more.online ?? "0-15"),
       pod: POD,

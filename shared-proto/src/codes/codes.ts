@@ -1,5 +1,5 @@
 import { CLAIM_CODES } from "./claims.ts";
-import type { Code } from "./code.ts";
+import type { Code, Finding } from "./code.ts";
 import { CONTAINER_CODES } from "./containers.ts";
 import { NODE_CODES } from "./node.ts";
 import { PROGRAM_CODES } from "./programs.ts";
@@ -13,6 +13,11 @@ export const ALL_CODES: readonly Code[] = Object.values(CODES);
 
 export function codeOf(id: string): Code | undefined {
   return ALL_CODES.find((code) => code.id === id);
+}
+
+/** Whether this node can never do the driver's work as it is set up: it offers no CPUs, and nobody waits for it. */
+export function unsuits({ code }: Finding): boolean {
+  return code === CODES.cpuManagerStatic || code === CODES.nriOff;
 }
 
 /** docs/codes.md */

@@ -56,7 +56,8 @@ export const NODE_CODES = {
     id: "DRACPU-502",
     title: "The kubelet's own CPU manager is on",
     severity: "wrong",
-    meaning: "Policy static writes cpusets of its own and takes CPUs that this driver gives to claims.",
+    meaning:
+      "Policy static writes cpusets of its own and takes CPUs that this driver gives to claims. The node is unsuitable: it offers no CPUs and prepares no new claims; those that run keep theirs.",
     action: "Set cpuManagerPolicy: none in the kubelet's configuration, remove cpu_manager_state, restart the kubelet.",
   },
   reservedDiffer: {
@@ -70,16 +71,19 @@ export const NODE_CODES = {
     id: "DRACPU-504",
     title: "The runtime has no NRI socket",
     severity: "wrong",
-    meaning: "Without NRI no container can be pinned.",
+    meaning:
+      "Without NRI no container can be pinned. Where there was none since the agent's start the node is unsuitable: it offers no CPUs.",
     action:
       "Switch NRI on in the runtime's configuration (on by default from containerd 2.0), or give the agent the right --nri-socket.",
   },
   cdiOff: {
     id: "DRACPU-505",
-    title: "The CDI directory cannot be used",
+    title: "CDI devices do not reach containers",
     severity: "wrong",
-    meaning: "A claim's containers get their CDI devices from files there.",
-    action: "Give --cdi-dir a directory that the runtime reads (cdi_spec_dirs of containerd) and the driver can write.",
+    meaning:
+      "A claim's containers get their variables and the gate from CDI files. The directory cannot be used, or the runtime leaves CDI devices out.",
+    action:
+      "Switch CDI on in the runtime (enable_cdi of containerd, on by default from 2.0), and give --cdi-dir a directory that it reads (cdi_spec_dirs) and the driver can write.",
   },
   otherPlugins: {
     id: "DRACPU-506",
@@ -110,6 +114,14 @@ export const NODE_CODES = {
     meaning: "With masks, host services and other programs are not kept off.",
     action:
       "Set AllowedCPUs of the slices (system.slice, user.slice) to the reserved or shared CPUs, or use a kernel with partitions.",
+  },
+  runtimeOld: {
+    id: "DRACPU-510",
+    title: "The runtime's NRI is old",
+    severity: "warning",
+    meaning:
+      "It does not show CDI devices, so a claim's container is known by its variable and its gate mount, not by the kubelet's own word.",
+    action: "Use containerd 2.2 or later, or CRI-O with NRI 0.10 or later.",
   },
   checkpointDamaged: {
     id: "DRACPU-601",

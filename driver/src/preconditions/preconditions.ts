@@ -1,0 +1,121 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { unsuits } from "@dracpu/shared-proto/codes/codes.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
+import type { PrepareLog } from "../prepare/ports.ts";
+import { judge } from "./judge.ts";
+
+/** One that is asked. @throws Error with a sentence where it does not answer. */
+type Ask<T> = (signal: AbortSignal) => Promise<T>;
+
+export interface PreconditionsOptions {
+  /** CPUs that the kubelet's CPU manager may give out. */
+  readonly allocatable: Ask<CpuSet>;
+  /** The Node's capacity less what is allocatable, in thousandths of a CPU. */
+  readonly keptMilli: Ask<number>;
+  /** The agent's findings, and whether it works. */
+  readonly agent: Ask<{ readonly findings: readonly Finding[]; readonly isAtWork: boolean }>;
+  readonly online: () => CpuSet;
+  readonly reserved: CpuSet;
+  readonly log: PrepareLog;
+  /** What is found is another than before. */
+  onChange(): void;
+  /** Whoever kicks often does not make it look more often than this. */
+  readonly leastMs: number;
+  /** Something new was found. */
+  onFound(finding: Finding): void;
+}
+
+const ASK_MS = 5000;
+const AGAIN_MS = 60_000;
+/** While the agent has no session. */
+const SOON_MS = 5000;
+
+/** Looks whether this node can do the work at all, at the start and again and again: kubelets and runtimes are set up anew and restarted. */
+export class Preconditions {
+  readonly #o: PreconditionsOptions;
+  #found: readonly Finding[] = [];
+  #kick: () => void = () => {};
+  readonly #silent = new Map<string, string>();
+  /** Whoever does not answer is as it was. */
+  #allocatable: CpuSet | undefined;
+  #keptMilli: number | undefined;
+
+  constructor(options: PreconditionsOptions) {
+    this.#o = options;
+  }
+
+  findings(): readonly Finding[] {
+    return this.#found;
+  }
+
+  /** Why this node offers no CPUs and prepares no new claims; `undefined` where it does. */
+  unsuited(): Finding | undefined {
+    return this.#found.find(unsuits);
+  }
+
+  /** Kubelet or runtime may be another than before. */
+  kick(): void {
+    this.#kick();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const kicked = new AbortController();
+      this.#kick = () => kicked.abort();
+      const isAtWork = await this.#look(signal);
+      await pause(this.#o.leastMs, signal);
+      await pause(isAtWork ? AGAIN_MS : SOON_MS, AbortSignal.any([signal, kicked.signal]));
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<boolean> {
+    const { allocatable, keptMilli, agent, online, reserved } = this.#o;
+    const [cpus, kept, told] = await Promise.all([
+      this.#asked("the kubelet's CPU manager", allocatable, signal),
+      this.#asked("the Node's allocatable CPUs", keptMilli, signal),
+      this.#asked("the NRI agent's problems", agent, signal),
+    ]);
+    if (signal.aborted) return true;
+    this.#allocatable = cpus ?? this.#allocatable;
+    this.#keptMilli = kept ?? this.#keptMilli;
+    const found = judge({
+      online: online(),
+      reserved,
+      allocatable: this.#allocatable,
+      keptMilli: this.#keptMilli,
+      agent: told?.findings ?? this.#found,
+    });
+    const before = this.#found;
+    this.#found = found;
+    const news = found.filter((one) => !before.some((other) => isSame(one, other)));
+    for (const one of news) {
+      this.#o.log.warn(one.text, { code: one.code.id });
+      this.#o.onFound(one);
+    }
+    const gone = before.filter((one) => !found.some((other) => other.code === one.code));
+    for (const one of gone) this.#o.log.info("no longer found", { what: one.code.title, code: one.code.id });
+    if (news.length > 0 || gone.length > 0) this.#o.onChange();
+    return told?.isAtWork ?? true;
+  }
+
+  /** What cannot be asked is not known, and said once for each reason. */
+  async #asked<T>(what: string, ask: Ask<T>, signal: AbortSignal): Promise<T | undefined> {
+    try {
+      const answer = await within(ASK_MS, [signal], ask);
+      this.#silent.delete(what);
+      return answer;
+    } catch (cause) {
+      const why = (cause as Error).message;
+      if (!signal.aborted && this.#silent.get(what) !== why)
+        this.#o.log.info("not known, and looked at again later", { what, why });
+      this.#silent.set(what, why);
+      return undefined;
+    }
+  }
+}
+
+function isSame(one: Finding, other: Finding): boolean {
+  return one.code === other.code && one.text === other.text;
+}
