@@ -12,6 +12,7 @@ const parts = [
   "install",
   "samples",
   "rights",
+  "plugin",
   "each",
   "upgrade",
   "uninstall",

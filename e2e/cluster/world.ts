@@ -97,6 +97,12 @@ export class ClusterWorld extends NodePods {
     return this.node.kubectl("exec", "-n", NAMESPACE, await this.#name(), "-c", name, "--", ...argv);
   }
 
+  /** The command line of {@link inOwn}, for a shell: its output may be no text. */
+  async execCommand(name: OwnContainer["name"], ...argv: string[]): Promise<string> {
+    const kubectl = `${binary("kube", "kubectl")} --kubeconfig ${this.node.kubeconfig}`;
+    return `${kubectl} exec -n ${NAMESPACE} ${await this.#name()} -c ${name} -- ${argv.join(" ")}`;
+  }
+
   async ownLogs(name: OwnContainer["name"]): Promise<string> {
     return this.node.kubectl("logs", "-n", NAMESPACE, await this.#name(), "-c", name);
   }

@@ -33,11 +33,17 @@ export class ApiHttp {
     this.#url = this.#base.origin;
   }
 
-  /** @returns the parsed body. @throws ApiFault */
-  async json<T>(request: ApiRequest): Promise<T> {
+  /** @returns the body. @throws ApiFault */
+  async text(request: ApiRequest): Promise<string> {
     const response = await this.#send(request);
     const text = await readAll(response, request.signal);
     if ((response.statusCode ?? 0) >= 300) throw faultOf(this.#url, request, response, text);
+    return text;
+  }
+
+  /** @returns the parsed body. @throws ApiFault */
+  async json<T>(request: ApiRequest): Promise<T> {
+    const text = await this.text(request);
     try {
       return JSON.parse(text) as T;
     } catch (cause) {

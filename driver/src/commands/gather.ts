@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { createWriteStream, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { toJson } from "@bufbuild/protobuf";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
@@ -19,7 +19,7 @@ import { look } from "./look.ts";
 
 const MAX_BYTES = 16 << 20;
 
-/** One archive for a bug report. What goes in is named one by one: no environment of pods, no credentials, nobody else's files. */
+/** One archive for a bug report, in a file or, for `--file -`, on standard output. What goes in is named one by one: no environment of pods, no credentials, nobody else's files. */
 export const gather: Command = async (argv) => {
   const settings = settingsOf(argv);
   const time = new Date();
@@ -54,8 +54,9 @@ export const gather: Command = async (argv) => {
     const name = cdiFileName(uid);
     await add(`cdi/${name}`, "the claim's CDI file", () => readFileSync(join(settings.cdiDir, name), "utf8"));
   }
-  await writeArchive(path, { version: VERSION, node: settings.nodeName, time: time.toISOString() }, pieces, missing);
-  console.log(path);
+  const out = path === "-" ? process.stdout : createWriteStream(path, { mode: 0o600 });
+  await writeArchive(out, { version: VERSION, node: settings.nodeName, time: time.toISOString() }, pieces, missing);
+  if (path !== "-") console.log(path);
   for (const { name, why } of missing) console.error(`left out: ${name}: ${why}`);
   return 0;
 };

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream } from "node:fs";
+import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
 import { extract, pack } from "tar-stream";
@@ -14,9 +15,9 @@ export interface Piece {
   readonly text: string;
 }
 
-/** Writes the pieces as a gzipped tar, with a manifest of what is there and what could not be had. Only root can read it. */
+/** Writes the pieces as a gzipped tar, with a manifest of what is there and what could not be had. */
 export async function writeArchive(
-  path: string,
+  out: Writable,
   about: Readonly<Record<string, unknown>>,
   pieces: readonly Piece[],
   missing: readonly { readonly name: string; readonly why: string }[],
@@ -33,7 +34,7 @@ export async function writeArchive(
     missing,
   };
   const archive = pack();
-  const written = pipeline(archive, createGzip(), createWriteStream(path, { mode: 0o600 }));
+  const written = pipeline(archive, createGzip(), out);
   archive.entry({ name: "MANIFEST.json" }, `${JSON.stringify(manifest, undefined, 2)}\n`);
   for (const { name, text } of pieces) archive.entry({ name }, text);
   archive.finalize();

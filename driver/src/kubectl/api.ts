@@ -5,6 +5,7 @@ import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { PublishedSlice } from "../cluster/cluster.ts";
 
 const CALL_MS = 15_000;
+const LOG_BYTES = 8 << 20;
 const RESOURCE = "/apis/resource.k8s.io/v1";
 
 /** The part of a pod that is looked at (k8s.io/api v0.36.3, core/v1/types.go). */
@@ -39,6 +40,13 @@ export class ClusterApi {
   /** Pods of the driver that run on a node, in whatever namespace. */
   drivers(node: string, selector: string): Promise<PodView[]> {
     return this.#all<PodView>("/api/v1/pods", { labelSelector: selector, fieldSelector: `spec.nodeName=${node}` });
+  }
+
+  /** The end of a container's log, of this life of it or of the one before. @throws ApiFault */
+  log(pod: PodView, container: string, previous: boolean): Promise<string> {
+    const { namespace, name } = pod.metadata;
+    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}/log`;
+    return this.#http.text(bounded(path, { container, previous: String(previous), limitBytes: String(LOG_BYTES) }));
   }
 
   async #maybe<T>(path: string): Promise<T | undefined> {

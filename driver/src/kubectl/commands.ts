@@ -10,7 +10,9 @@ import { printMap } from "../cli/map.ts";
 import { holderViews, nodeViews } from "../cluster/cluster.ts";
 import { isJson, printJson, type Argv } from "../commands/argv.ts";
 import { mapOptions } from "../commands/show.ts";
+import type { Check } from "../doctor/facts.ts";
 import { explain } from "../picture/explain.ts";
+import type { FindingView } from "../picture/picture.ts";
 import { askNode, driverOn, nodeOf, type Reach } from "./target.ts";
 import { forward } from "./forward.ts";
 
@@ -62,19 +64,22 @@ export const why: PluginCommand = async (reach, argv) => {
   return found.some((one) => one.isWrong) ? 3 : 0;
 };
 
+/** Findings in the form of `dracpu doctor -o json`. */
+export function checksOf(findings: readonly FindingView[]): Check[] {
+  return findings.map(({ severity, code, text, action }) => ({
+    what: "state",
+    verdict: severity,
+    code,
+    text,
+    action,
+  }));
+}
+
 export const doctor: PluginCommand = async (reach, argv) => {
   const { node } = await nodeOf(reach, String(argv["target"]));
   const { findings } = (await askNode(reach, node)).picture;
-  if (isJson(argv)) {
-    const checks = findings.map(({ severity, code, text, action }) => ({
-      what: "state",
-      verdict: severity,
-      code,
-      text,
-      action,
-    }));
-    printJson({ layout: DOCTOR_LAYOUT, node, checks });
-  } else
+  if (isJson(argv)) printJson({ layout: DOCTOR_LAYOUT, node, checks: checksOf(findings) });
+  else
     console.log(findings.length === 0 ? `${node}: driver, agent and kernel agree` : findingLines(findings).join("\n"));
   return statusOf(findings);
 };

@@ -8,6 +8,7 @@ import { ApiFault } from "../apiserver/fault.ts";
 import type { Argv } from "../commands/argv.ts";
 import { ClusterApi } from "./api.ts";
 import { claims, doctor, map, nodes, page, who, why, type PluginCommand } from "./commands.ts";
+import { gather } from "./gather.ts";
 import type { Reach } from "./target.ts";
 
 const common: Record<string, Options> = {
@@ -88,6 +89,15 @@ async function main(): Promise<number> {
       "what is wrong on a node, and what to do",
       (y) => y.positional("target", target),
       doing(doctor),
+    )
+    .command(
+      "gather <target>",
+      "write one archive of a node for a bug report: picture, findings, logs of driver and agent, slices, claims",
+      (y) =>
+        y
+          .positional("target", target)
+          .option("file", { type: "string", describe: "where to [default: dracpu-NODE-TIME.tgz]" }),
+      doing(gather),
     )
     .command(
       "page <target>",

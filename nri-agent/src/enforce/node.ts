@@ -173,7 +173,7 @@ export class NodeKnowledge {
 
   /** `undefined` while nobody has told which machine this is. While it has the same CPUs it is the same object. */
   pool(): Pool | undefined {
-    const pool = this.machine === undefined ? undefined : sharedPool(this.machine, this.offLimits());
+    const pool = this.machine === undefined ? undefined : this.#poolOf(this.machine);
     const last = this.#lastPool;
     const isSame =
       pool !== undefined &&
@@ -181,6 +181,14 @@ export class NodeKnowledge {
       last.shared.equals(pool.shared) &&
       last.own.equals(pool.own);
     return (this.#lastPool = isSame ? last : pool);
+  }
+
+  /** The kernel takes partitions out of every mask by itself, but where nothing is left of one it gives the parent's CPUs: then it is named. */
+  #poolOf(machine: MachineRecord): Pool {
+    const pool = sharedPool(machine, this.offLimits());
+    if (this.levers.force !== "kernel" || pool.source !== "pool") return pool;
+    const held = this.heldCpus();
+    return pool.shared.minus(held).isEmpty ? sharedPool(machine, held) : pool;
   }
 
   /** The mask a container has to have now; `undefined`: leave it alone. */

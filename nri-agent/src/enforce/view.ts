@@ -103,6 +103,7 @@ export function stateOf(
   filter: GetStateRequest,
 ): State {
   const pool = node.pool();
+  const held = node.heldCpus();
   const max = filter.maxContainers === 0 ? DEFAULT_MAX_CONTAINERS : filter.maxContainers;
   const matching = [...node.containers.values()].filter((container) => matches(container, filter));
   const draining = [...node.claims()].filter((claim) => claim.state === "draining" && !node.isDrained(claim));
@@ -122,8 +123,9 @@ export function stateOf(
     lever: LEVERS[node.levers.force],
     leverWhy: node.levers.why,
     pool: create(PoolSchema, {
-      shared: pool?.shared.toString() ?? "",
-      held: node.heldCpus().toString(),
+      // With the kernel lever masks name claims' CPUs too, which the kernel takes out of them.
+      shared: (pool?.source === "online" ? pool.shared : pool?.shared.minus(held))?.toString() ?? "",
+      held: held.toString(),
       draining: CpuSet.union(draining.flatMap((claim) => claim.shares.map((share) => share.cpus))).toString(),
       fellBack: pool !== undefined && pool.source !== "pool",
     }),

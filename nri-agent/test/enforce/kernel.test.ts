@@ -25,6 +25,26 @@ describe("the kernel lever", () => {
     expect(leftovers(node)).to.deep.equal([]);
   });
 
+  it("moves shared containers to the reserved CPUs when claims take all others, and back", async () => {
+    const node = await PlayedNode.up({ online: "0-3", reserved: "0-1" });
+    const s = await node.run("s", "s1");
+    const first = await node.claim({ cpus: "2" }, ["p"]);
+    await node.run("p", "x", first);
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("3");
+    expect(node.state().pool?.shared, "what ordinary containers may use").to.equal("3");
+    const second = await node.claim({ cpus: "3" }, ["q"]);
+    const y = await node.run("q", "y", second);
+    const late = await node.run("s", "s2");
+    expect([s, late].map((one) => node.kernel.effective(one.cgroup).toString())).to.deep.equal(["0-1", "0-1"]);
+    expect(node.state()).to.deep.include({ problemCodes: ["DRACPU-104"] });
+    expect(broken(node, "settled")).to.deep.equal([]);
+    await node.end(y);
+    await node.release(second);
+    await node.forget(second);
+    expect([s, late].map((one) => node.kernel.effective(one.cgroup).toString())).to.deep.equal(["3", "3"]);
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
   it("takes the CPUs back at each start of the claim, in every QoS class", async () => {
     const node = await PlayedNode.up();
     for (const [n, qos] of (["besteffort", "burstable", "besteffort"] as const).entries()) {
