@@ -8,6 +8,7 @@ import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { cdiOf } from "./compose/cdi.ts";
 import { healthSource } from "./compose/health.ts";
 import { known } from "./compose/known.ts";
 import { LiveMachine } from "./compose/livemachine.ts";
@@ -21,7 +22,6 @@ import type { DriverSettings } from "./config/settings.ts";
 import { tellServed } from "./compose/served.ts";
 import { Sight } from "./compose/sight.ts";
 import { AgentClient } from "./control/agentclient.ts";
-import { CdiDirectory } from "./disk/cdidirectory.ts";
 import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
 import { AgentInspect } from "./inspect/agentinspect.ts";
@@ -74,7 +74,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   });
   const { bootId } = live.parts.record;
   const file = new CheckpointFile(settings.stateDir);
-  const cdi = new CdiDirectory(settings.cdiDir);
+  const cdi = cdiOf(settings, () => live.parts.plan);
   let epoch = 0n;
   let later: Pick<Memory, "later"> = {};
   const writes = new LatestWrite(() =>

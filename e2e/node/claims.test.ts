@@ -49,6 +49,32 @@ describe("a real node", function () {
     expect(await world.exec("claimed", "c0", "cat", "/proc/self/mountinfo")).not.to.include("/run/dra-driver-cpu");
   });
 
+  it("finds its device's attributes and its CPUs in a file, under its own name for the claim", async () => {
+    const base = "/var/run/kubernetes.io/dra-device-attributes";
+    await world.createPod({ name: "claimed", template: "one" });
+    await world.running("claimed");
+    const read = (path: string): Promise<string> =>
+      world.exec("claimed", "c0", "cat", `${base}/${path}/dra.cpu-metadata.json`);
+    const text = await read("resourceclaimtemplates/cpus/cpus");
+    expect(text).to.include('"apiVersion": "metadata.resource.k8s.io/v1alpha1"');
+    const newest = JSON.parse(text.slice(0, text.indexOf("\n{"))) as {
+      requests: { name: string; devices: { name: string; attributes: Record<string, unknown> }[] }[];
+    };
+    const [device] = newest.requests[0]?.devices ?? [];
+    expect(device?.name).to.equal("cpudevnuma000");
+    expect(device?.attributes).to.deep.include({
+      "dra.cpu/allocatedCPUs": { string: "1" },
+      "dra.cpu/numaNodeID": { int: 0 },
+    });
+    await node.apply(claim("named", "1"));
+    await world.node.kubectl("delete", "pod", "claimed", "--wait=true");
+    await world.createPod({ name: "claimed", claimName: "named" });
+    await world.running("claimed");
+    expect(await read("resourceclaims/named/cpus")).to.include('"string": "1"');
+    await node.kubectl("delete", "pod", "claimed", "--wait=true");
+    await node.kubectl("delete", "resourceclaim", "named");
+  });
+
   // The clock starts when the pod's last process is gone, which is before the kubelet has told anybody so, before the claim is
   // unprepared, and before the API server has deleted the pod; it stops at what the running pod itself saw, and at the cgroup file.
   it("returns the CPUs of a deleted pod to running pods within 3 s, without another pod", async () => {

@@ -8,6 +8,7 @@ import {
 } from "@dracpu/shared-proto/contract/names.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { metadataFile, metadataPath } from "./metadata.ts";
 
 /**
  * Version of the file format: annotations need 0.6.0, and every supported runtime's library reads it (CDI SPEC.md, "Released
@@ -34,8 +35,10 @@ function deviceName(claimUid: string, request: string): string {
 /**
  * A claim's CDI spec: one device per request. Each carries the environment and the gate; what a later life of the driver needs to know
  * the claim again stands in an annotation.
+ *
+ * @param metadataRoot where the claim's device metadata is, where there is any.
  */
-export function cdiSpec(allocation: AllocationRecord): string {
+export function cdiSpec(allocation: AllocationRecord, metadataRoot?: string): string {
   const { uid } = allocation.claim;
   const whole = CpuSet.union(allocation.shares.map((share) => share.cpus)).toString();
   const requests = [...new Set(allocation.shares.map((share) => share.request))];
@@ -50,12 +53,24 @@ export function cdiSpec(allocation: AllocationRecord): string {
           `${CPUSET_ENV_PREFIX}${uid}=${whole}`,
           ...(request === "" ? [] : [`${CPUSHARE_ENV_PREFIX}${uid}_${request}=${cpus.toString()}`]),
         ],
-        mounts: [{ hostPath: GATE_HOST_PATH, containerPath: GATE_PATH, options: ["ro", "bind"] }],
+        mounts: [
+          { hostPath: GATE_HOST_PATH, containerPath: GATE_PATH, options: ["ro", "bind"] },
+          ...(metadataRoot === undefined || request === ""
+            ? []
+            : [
+                {
+                  hostPath: metadataFile(metadataRoot, uid, request),
+                  containerPath: metadataPath(allocation, request),
+                  options: ["ro", "bind"],
+                },
+              ]),
+        ],
       },
     };
   });
   const remembered = {
     claim: allocation.claim,
+    podClaimName: allocation.podClaimName,
     consumers: allocation.consumers,
     shares: allocation.shares.map((share) => ({ ...share, cpus: share.cpus.toString() })),
     idle: allocation.idle.toString(),
@@ -114,22 +129,25 @@ function bare(claimUid: string, spec: CdiFile): CdiReading {
 function remembered(annotation: string): AllocationRecord | undefined {
   const found = JSON.parse(annotation) as {
     claim?: AllocationRecord["claim"];
+    podClaimName?: string;
     consumers?: AllocationRecord["consumers"];
     shares?: { request: string; pool: string; device: string; cpus: string }[];
     idle?: string;
     isolated?: boolean;
   };
-  const { claim, consumers = [], shares = [], idle = "", isolated = false } = found;
+  const { claim, podClaimName = "", consumers = [], shares = [], idle = "", isolated = false } = found;
   const texts = [
     claim?.uid,
     claim?.namespace,
     claim?.name,
+    podClaimName,
     ...shares.flatMap(({ request, pool, device }) => [request, pool, device]),
     ...consumers.flatMap(({ resource, uid, name }) => [resource, uid, name]),
   ];
   if (claim === undefined || shares.length === 0 || texts.some((text) => typeof text !== "string")) return undefined;
   return {
     claim: { uid: claim.uid, namespace: claim.namespace, name: claim.name },
+    ...(podClaimName === "" ? {} : { podClaimName }),
     consumers: consumers.map(({ resource, uid, name }) => ({ resource, uid, name })),
     shares: shares.map(({ request, pool, device, cpus }) => ({ request, pool, device, cpus: CpuSet.parse(cpus) })),
     idle: CpuSet.parse(idle),

@@ -7,6 +7,9 @@ import type { Machine } from "../topology/machine.ts";
 import { wishOf, type Wish } from "./precedence.ts";
 import type { AllocationResult, ResourceClaim } from "./resourceclaim.ts";
 
+/** On claims that were made from a template (k8s.io/api v0.36.3, resource/v1/types.go, PodResourceClaimAnnotation). */
+const POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name";
+
 /** A result of the allocation that is this driver's, as the kubelet's answer needs it. */
 export interface OwnResult {
   /** Main request. */
@@ -28,6 +31,8 @@ export interface Refused {
 export interface ResultsReading {
   readonly kind: "results";
   readonly claim: ClaimName;
+  /** What its pod calls it, where it was made from a template. */
+  readonly podClaimName?: string;
   readonly consumers: readonly ConsumerRecord[];
   readonly results: readonly OwnResult[];
 }
@@ -99,8 +104,8 @@ export function readClaim(claim: ResourceClaim, offer: Offer): Wanted | Refused 
       `\`isolation\` holds for a whole claim: request ${names(true)} is isolated, and request ${names(false)} is not; say the same for all, or make two claims`,
     );
   }
-  const { claim: called, consumers, results } = read;
-  return { kind: "wanted", claim: called, consumers, results, wishes, isolated: names(true) !== "" };
+  const { rows: _rows, kind: _kind, ...reading } = read;
+  return { ...reading, kind: "wanted", wishes, isolated: names(true) !== "" };
 }
 
 function readRows(claim: ResourceClaim, driver: string): Read | Refused {
@@ -128,7 +133,15 @@ function readRows(claim: ResourceClaim, driver: string): Read | Refused {
     uid: consumer,
     name: called,
   }));
-  return { kind: "results", claim: { uid, namespace, name }, consumers, results: rows.map(({ own }) => own), rows };
+  const podClaimName = claim.metadata.annotations?.[POD_CLAIM_NAME];
+  return {
+    kind: "results",
+    claim: { uid, namespace, name },
+    ...(podClaimName === undefined || podClaimName === "" ? {} : { podClaimName }),
+    consumers,
+    results: rows.map(({ own }) => own),
+    rows,
+  };
 }
 
 function nameOf(claim: ResourceClaim): string {

@@ -138,6 +138,14 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     describe: "Which class of cores, likewise",
   },
   {
+    key: "deviceMetadata",
+    perNode: true,
+    flag: "device-metadata",
+    type: "boolean",
+    default: true,
+    describe: "Mount a file with attributes and CPUs of its devices into each container of a claim (KEP-5304)",
+  },
+  {
     key: "nodeName",
     flag: "node-name",
     type: "string",
@@ -253,6 +261,7 @@ export interface DriverSettings {
   readonly keepShared: number;
   /** Where neither DeviceClass nor claim says anything. */
   readonly policy: Policy;
+  readonly deviceMetadata: boolean;
   readonly nodeName: string;
   readonly kubeletRootDir: string;
   readonly cdiDir: string;

@@ -5,6 +5,7 @@ import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts"
 import { diskFault, readBounded, removeWhole, temporaryOf, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { cdiFileName, cdiSpec, readCdi, type CdiReading } from "../cdi/spec.ts";
+import type { MetadataDirectory } from "./metadatadirectory.ts";
 import type { CdiMemory, CdiPort } from "../prepare/ports.ts";
 
 const MAX_BYTES = 1 << 20;
@@ -12,19 +13,23 @@ const MAX_BYTES = 1 << 20;
 /** The runtime's CDI directory. It takes notice of renames inside the directory, which is how files get their name here. */
 export class CdiDirectory implements CdiPort {
   readonly #path: string;
+  readonly #metadata: MetadataDirectory | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, metadata?: MetadataDirectory) {
     this.#path = path;
+    this.#metadata = metadata;
   }
 
-  /** @throws DiskFault */
-  write(allocation: AllocationRecord): Promise<void> {
+  /** What it mounts is there before it. @throws DiskFault */
+  async write(allocation: AllocationRecord): Promise<void> {
     try {
       mkdirSync(this.#path, { recursive: true, mode: 0o755 });
     } catch (cause) {
-      return Promise.reject(diskFault("make the CDI directory", this.#path, cause));
+      throw diskFault("make the CDI directory", this.#path, cause);
     }
-    return writeWhole(join(this.#path, cdiFileName(allocation.claim.uid)), cdiSpec(allocation), 0o644);
+    await this.#metadata?.write(allocation);
+    const spec = cdiSpec(allocation, this.#metadata?.root);
+    await writeWhole(join(this.#path, cdiFileName(allocation.claim.uid)), spec, 0o644);
   }
 
   /** @throws DiskFault */
@@ -32,10 +37,16 @@ export class CdiDirectory implements CdiPort {
     const path = join(this.#path, cdiFileName(claimUid));
     const names = await this.#names();
     if (names.includes(basename(path)) || names.includes(basename(temporaryOf(path)))) await removeWhole(path);
+    await this.#metadata?.remove(claimUid);
   }
 
-  /** uids of the claims that have a file here. @throws DiskFault */
+  /** uids of the claims that have all their files. @throws DiskFault */
   async list(): Promise<string[]> {
+    const [uids, whole] = await Promise.all([this.#uids(), this.#metadata?.list()]);
+    return whole === undefined ? uids : uids.filter((uid) => whole.has(uid));
+  }
+
+  async #uids(): Promise<string[]> {
     const [head = "", tail = ""] = cdiFileName("\n").split("\n");
     return (await this.#names())
       .filter((name) => name.startsWith(head) && name.endsWith(tail) && name.length > head.length + tail.length)
@@ -47,7 +58,7 @@ export class CdiDirectory implements CdiPort {
     const allocations: AllocationRecord[] = [];
     const bare: { uid: string; cpus: CpuSet }[] = [];
     const unreadable: { file: string; why: string }[] = [];
-    for (const uid of await this.list()) {
+    for (const uid of await this.#uids()) {
       const file = cdiFileName(uid);
       const reading = await this.#read(uid, join(this.#path, file));
       if (reading.kind === "ours") allocations.push(reading.allocation);

@@ -54,7 +54,7 @@ export function parseMemory(text: string): Memory {
     epoch: BigInt(epoch ?? "0"),
     complete: incomplete !== true,
     entries: claims.map(
-      ({ claim, phase, consumers, shares, idle, isolated, results, operationId, chosen, ...more }) => {
+      ({ claim, phase, consumers, shares, idle, isolated, results, operationId, podClaimName, chosen, ...more }) => {
         if (!PHASES.includes(phase)) throw new Error(`claim ${claim.uid} is in the unknown phase ${phase}`);
         return {
           claim,
@@ -65,6 +65,7 @@ export function parseMemory(text: string): Memory {
           isolated,
           results,
           operationId,
+          ...(podClaimName === undefined ? {} : { podClaimName }),
           ...(chosen === undefined ? {} : { chosen: { ...chosen, free: CpuSet.parse(chosen.free) } }),
           ...laterOf(more),
         };

@@ -30,6 +30,8 @@ export interface Entry {
   /** What the kubelet is answered; empty where it is not known any more (rebuilt from CDI files). */
   readonly results: readonly OwnResult[];
   readonly operationId: string;
+  /** What its pod calls it, where it was made from a template. */
+  readonly podClaimName?: string;
   /** How its CPUs were chosen; not known of a claim that was rebuilt or adopted. */
   readonly chosen?: Choice;
   /** Members of its checkpoint that a later version added. */
@@ -99,7 +101,7 @@ export function cpusOf(entry: Pick<Entry, "shares" | "idle">): CpuSet {
   return CpuSet.union([...entry.shares.map((share) => share.cpus), entry.idle]);
 }
 
-/** The entry as the agent is told. */
+/** The entry as the agent is told, and as its CDI file remembers it. */
 export function toAllocation(entry: Entry): AllocationRecord {
   return {
     claim: entry.claim,
@@ -109,5 +111,6 @@ export function toAllocation(entry: Entry): AllocationRecord {
     idle: entry.idle,
     isolated: entry.isolated,
     operationId: entry.operationId,
+    ...(entry.podClaimName === undefined ? {} : { podClaimName: entry.podClaimName }),
   };
 }

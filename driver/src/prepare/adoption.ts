@@ -110,7 +110,13 @@ export async function nameBare(parts: RecoveryParts, signal: AbortSignal, everyM
           if (entry?.claim.name !== "" || entry.phase === "draining" || reading.kind === "refused") return;
           const { consumers, results } = reading;
           const total = results.reduce((sum, { count }) => sum + count, 0);
-          const named = { ...entry, claim: reading.claim, consumers };
+          const { podClaimName } = reading;
+          const named = {
+            ...entry,
+            claim: reading.claim,
+            ...(podClaimName === undefined ? {} : { podClaimName }),
+            consumers,
+          };
           parts.ledger.put({ ...named, results: total === cpusOf(entry).size ? results : [] });
           await parts.checkpoint.save();
           await parts.cdi.write(toAllocation(named));

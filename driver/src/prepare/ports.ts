@@ -112,10 +112,11 @@ export interface CheckpointPort {
   save(): Promise<void>;
 }
 
-/** The claims' CDI specs. Every method throws a fault with a sentence. */
+/** The claims' CDI specs, and the files that these mount. Every method throws a fault with a sentence. */
 export interface CdiPort {
   write(allocation: AllocationRecord): Promise<void>;
   remove(claimUid: string): Promise<void>;
+  /** uids of the claims that have all their files. */
   list(): Promise<readonly string[]>;
   remembered(): Promise<CdiMemory>;
 }

@@ -173,6 +173,7 @@ export class Preparer implements DraPlugin {
       entry = {
         ...known,
         claim: reading.claim,
+        ...(reading.podClaimName === undefined ? {} : { podClaimName: reading.podClaimName }),
         phase: known.phase === "prepared" ? "prepared" : "preparing",
         consumers: reading.consumers,
         results: reading.results,

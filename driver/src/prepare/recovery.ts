@@ -54,7 +54,7 @@ async function writeVanished({ ledger, cdi, log }: RecoveryParts, uid: string): 
   if (entry.phase !== "prepared" && entry.phase !== "preparing") return;
   if ((await cdi.list()).includes(uid)) return;
   await cdi.write(toAllocation(entry));
-  log.warn("a claim's CDI file had vanished and was written again", name(entry));
+  log.warn("a claim's CDI file or device metadata was missing and was written again", name(entry));
 }
 
 /** The kubelet does not ask again for a claim whose Prepare it has seen succeed: what was on its way is brought to its end here. */

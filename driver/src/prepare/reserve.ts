@@ -24,7 +24,7 @@ export async function reserve(
   signal: AbortSignal,
 ): Promise<Entry> {
   const { ledger, shortage, log } = o;
-  const { claim, consumers, results, isolated } = wanted;
+  const { claim, podClaimName, consumers, results, isolated } = wanted;
   const wishes = [...wanted.wishes].map(([request, wish]) => `${request}: ${wishText(wish)}`);
   const waitsFor = goal(wanted, o.offer());
   let last: { because: string; among: CpuSet } | undefined;
@@ -44,6 +44,7 @@ export async function reserve(
         isolated,
         results,
         operationId,
+        ...(podClaimName === undefined ? {} : { podClaimName }),
         chosen,
       };
       ledger.put(entry);

@@ -36,6 +36,8 @@ export interface AllocationRecord {
   /** Asks for no load balancing (kernel lever only). */
   readonly isolated: boolean;
   readonly operationId: string;
+  /** What its pod calls it, where it was made from a template. The driver's own: it is not told to the agent. */
+  readonly podClaimName?: string;
 }
 
 /** The wire's `Machine`, checked, with CPU sets. */

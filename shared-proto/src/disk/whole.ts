@@ -52,9 +52,15 @@ export function temporaryOf(path: string): string {
  * content survives a power cut; when it rejects, the old file is as it was, or the new one is there and may not survive. What a killed
  * process left under the temporary name is written over. The caller lets one write of a file end before the next.
  *
+ * @param keeping `whole`: without the fsyncs; a power cut may take it.
  * @throws DiskFault
  */
-export async function writeWhole(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
+export async function writeWhole(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o600,
+  keeping: "durable" | "whole" = "durable",
+): Promise<void> {
   const temporary = temporaryOf(path);
   if (underWay.has(temporary)) throw new Error(`two writes of ${path} at once`);
   underWay.add(temporary);
@@ -62,12 +68,12 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
     const file = await open(temporary, "w", mode);
     try {
       await file.writeFile(content);
-      await file.sync();
+      if (keeping === "durable") await file.sync();
     } finally {
       await file.close();
     }
     await rename(temporary, path);
-    await syncDirectory(dirname(path));
+    if (keeping === "durable") await syncDirectory(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {
       // The first fault is the one to tell.
