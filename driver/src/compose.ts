@@ -3,19 +3,19 @@ import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
 import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { cdiOf } from "./compose/cdi.ts";
+import { Checkpoint } from "./compose/checkpoint.ts";
 import { healthSource } from "./compose/health.ts";
 import { known } from "./compose/known.ts";
 import { LiveMachine } from "./compose/livemachine.ts";
 import { readingsOf } from "./compose/readings.ts";
 import { servePagesOf } from "./compose/pages.ts";
 import { preconditionsOf } from "./compose/preconditions.ts";
-import { problemsOf } from "./compose/problems.ts";
+import { problemsOf, tellProblems } from "./compose/problems.ts";
 import { ApiServer } from "./apiserver/apiserver.ts";
 import { ApiHttp } from "./apiserver/http.ts";
 import type { DriverSettings } from "./config/settings.ts";
@@ -34,13 +34,14 @@ import { Preparer } from "./prepare/preparer.ts";
 import { PerKey, Shortage } from "./prepare/queue.ts";
 import { adoptHeld, nameBare } from "./prepare/adoption.ts";
 import { Rebuilding } from "./prepare/rebuilding.ts";
-import { collectGone, finishPreparing, keepCdiFiles, type RecoveryParts } from "./prepare/recovery.ts";
+import { CdiKeeper } from "./prepare/cdikeeper.ts";
+import { collectGone, finishPreparing, type RecoveryParts } from "./prepare/recovery.ts";
 import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
-import { claimNamed, nodeNamed, Reporter } from "./report/reporter.ts";
+import { claimNamed, Reporter } from "./report/reporter.ts";
 import { devicesFor } from "./slices/kept.ts";
 
 const STILL_IN_USE =
@@ -77,10 +78,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   const cdi = cdiOf(settings, () => live.parts.plan);
   let epoch = 0n;
   let later: Pick<Memory, "later"> = {};
-  const writes = new LatestWrite(() =>
+  const checkpoint = new Checkpoint(() =>
     file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete, ...later }),
   );
-  const checkpoint = { save: () => writes.save() };
 
   const loaded = await file.load();
   if (loaded.kind === "memory") {
@@ -180,6 +180,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     driver: DRIVER_NAME,
     random: Math.random,
   };
+  const cdiKeeper = new CdiKeeper(recovery);
   const reservations = new Reservations(recovery);
   const onAgentEvent = (event: Event): void => {
     sight.tell(entryOf(event));
@@ -246,7 +247,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       rebuilding: rebuilding.why(),
       agent: link.state(),
       offers: live.parts.plan,
-      preconditions: preconditions.findings(),
+      others: [...preconditions.findings(), ...checkpoint.findings(), ...cdiKeeper.findings()],
     });
 
   const inspect = new AgentInspect(settings.inspectSocket);
@@ -257,10 +258,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       online: () => live.parts.machine.online,
       log,
       onChange: () => publisher.kick(),
-      onFound: (finding) => {
-        sight.happened("node", finding.text);
-        reporter.tell(nodeNamed(settings.nodeName), "NodeNotAsNeeded", finding.text, signal, finding.code);
-      },
     },
   );
   const sight: Sight = new Sight({
@@ -283,7 +280,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   program.supervise(publisher.run(signal));
   program.supervise(live.run(signal));
   program.supervise(preconditions.run(signal));
-  program.supervise(keepCdiFiles(recovery, signal));
+  program.supervise(tellProblems({ problems, preconditions, sight, reporter, node: settings.nodeName }, signal));
+  program.supervise(checkpoint.run(signal));
+  program.supervise(cdiKeeper.run(signal));
   program.supervise(finishPreparing(recovery, signal));
   program.supervise(rebuilding.keepReading(signal).then(() => nameBare(recovery, signal)));
   program.supervise(collectGone(recovery, signal));

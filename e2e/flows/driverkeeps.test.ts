@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { holdBare, nameBare } from "@dracpu/driver/prepare/adoption.ts";
-import { collectGone, finishPreparing, keepCdiFiles } from "@dracpu/driver/prepare/recovery.ts";
+import { CdiKeeper } from "@dracpu/driver/prepare/cdikeeper.ts";
+import { collectGone, finishPreparing } from "@dracpu/driver/prepare/recovery.ts";
 import { Reservations } from "@dracpu/driver/prepare/reservations.ts";
 import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { expect } from "chai";
@@ -64,10 +65,26 @@ describe("the driver keeps what it promised", () => {
     // As a restart finds it: the flip to `prepared` is not worth a checkpoint.
     if (entry !== undefined) world.ledger.put({ ...entry, phase: "preparing" });
     rmSync(join(world.dir, "cdi"), { recursive: true });
-    void keepCdiFiles(world.recovery, world.stop.signal, 20);
+    void new CdiKeeper(world.recovery).run(world.stop.signal, 20);
     await finishPreparing(world.recovery, world.stop.signal);
     expect(await world.cdi.list()).to.deep.equal([uidOf("a")]);
     expect(world.ledger.get(uidOf("a"))?.phase).to.equal("prepared");
+  });
+
+  it("tells of a CDI file that belongs to nobody, until it is gone", async () => {
+    world.claim("a", "2");
+    await world.prepare("a");
+    const [own = ""] = readdirSync(join(world.dir, "cdi"));
+    const strange = join(world.dir, "cdi", own.replace(uidOf("a"), uidOf("b")));
+    const keeper = new CdiKeeper(world.recovery);
+    void keeper.run(world.stop.signal, 20);
+    await sleep(100);
+    expect(keeper.findings()).to.deep.equal([]);
+    writeFileSync(strange, readFileSync(join(world.dir, "cdi", own)));
+    await until("it is told of", () => keeper.findings().length > 0, 3000, 10);
+    expect(keeper.findings()[0]?.text).to.include(uidOf("b"));
+    rmSync(strange);
+    await until("it is no more", () => keeper.findings().length === 0, 3000, 10);
   });
 
   it("outlives a CDI directory that cannot be listed", async () => {
@@ -77,7 +94,7 @@ describe("the driver keeps what it promised", () => {
     if (entry !== undefined) world.ledger.put({ ...entry, phase: "preparing" });
     rmSync(join(world.dir, "cdi"), { recursive: true });
     writeFileSync(join(world.dir, "cdi"), "");
-    const kept = keepCdiFiles(world.recovery, world.stop.signal, 20);
+    const kept = new CdiKeeper(world.recovery).run(world.stop.signal, 20);
     const finished = finishPreparing(world.recovery, world.stop.signal);
     await sleep(100);
     rmSync(join(world.dir, "cdi"));
@@ -171,7 +188,7 @@ describe("the driver keeps what it promised", () => {
     holdBare(world.ledger, [{ uid, cpus: CpuSet.parse("1-2") }], silent);
     world.claim("all", "7");
     expect(message(await world.prepare("all", AbortSignal.timeout(300)))).to.include("5 are free");
-    await keepCdiFiles(world.recovery, AbortSignal.timeout(50), 20);
+    await new CdiKeeper(world.recovery).run(AbortSignal.timeout(50), 20);
     expect(await world.cdi.list(), "no gate before its pods are known").to.deep.equal([]);
     world.claim("ref", "2");
     await nameBare(world.recovery, world.stop.signal, 20);

@@ -169,7 +169,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     program.onStop(
       await servePages(settings.bindAddress, {
         "/healthz": probe(() => []),
-        "/readyz": readiness(() => enforcer.hindrances()),
+        "/readyz": readiness(() => enforcer.saysOfItself()),
         "/metrics": async () => ({
           status: 200,
           type: metrics.registry.contentType,

@@ -68,7 +68,7 @@ async function cdiFacts(dir: string): Promise<Facts["cdi"]> {
   return tried(async () => {
     const directory = new CdiDirectory(dir);
     const { unreadable } = await directory.remembered();
-    return { uids: await directory.list(), unreadable, isWritable: isWritable(dir) };
+    return { uids: await directory.named(), unreadable, isWritable: isWritable(dir) };
   });
 }
 

@@ -74,7 +74,7 @@ async function agentState(settings: DriverSettings): Promise<string> {
 async function cdiUids(dir: string): Promise<readonly string[]> {
   try {
     readdirSync(dir);
-    return await new CdiDirectory(dir).list();
+    return await new CdiDirectory(dir).named();
   } catch {
     return [];
   }

@@ -11,7 +11,7 @@ import { Preconditions, type PreconditionsOptions } from "../preconditions/preco
 export function preconditionsOf(
   settings: DriverSettings,
   from: { readonly api: ApiServer; readonly agent: AgentInspect },
-  rest: Pick<PreconditionsOptions, "online" | "log" | "onChange" | "onFound">,
+  rest: Pick<PreconditionsOptions, "online" | "log" | "onChange">,
 ): Preconditions {
   return new Preconditions({
     ...rest,

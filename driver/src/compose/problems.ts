@@ -2,6 +2,10 @@ import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { LinkState } from "../prepare/agentlink.ts";
 import type { PublishState } from "../publish/publisher.ts";
+import type { Preconditions } from "../preconditions/preconditions.ts";
+import { tellNodeProblems } from "../report/nodeproblems.ts";
+import { nodeNamed, type Reporter } from "../report/reporter.ts";
+import type { Sight } from "./sight.ts";
 import type { DevicePlan } from "../slices/plan.ts";
 
 /** What keeps this driver from its work, for `/readyz` and everybody else who asks. */
@@ -11,10 +15,10 @@ export function problemsOf(now: {
   readonly rebuilding: string;
   readonly agent: LinkState;
   readonly offers: DevicePlan;
-  readonly preconditions: readonly Finding[];
+  readonly others: readonly Finding[];
 }): Finding[] {
   const found: Finding[] = [
-    ...now.preconditions,
+    ...now.others,
     { code: CODES.notRegistered, text: now.kubelet },
     { code: CODES.notPublished, text: now.publisher.why },
     ...now.publisher.dropped.map((text) => ({ code: CODES.fieldDropped, text })),
@@ -24,4 +28,25 @@ export function problemsOf(now: {
     found.push({ code: CODES.nothingOffered, text: now.offers.problems.at(-1) ?? "" });
   if (!now.agent.connected) found.push({ code: CODES.agentAway, text: now.agent.why });
   return found.filter((one) => one.text !== "");
+}
+
+/** Events of the node, and a line in what happened lately, for each problem that lasts; the agent has no other way to say its own. */
+export function tellProblems(
+  from: {
+    readonly problems: () => readonly Finding[];
+    readonly preconditions: Preconditions;
+    readonly sight: Sight;
+    readonly reporter: Reporter;
+    readonly node: string;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  return tellNodeProblems(
+    () => [...from.problems(), ...from.preconditions.agentFindings()],
+    ({ code, text }) => {
+      from.sight.happened("problem", text);
+      from.reporter.tell(nodeNamed(from.node), "NodeProblem", text, signal, code);
+    },
+    signal,
+  );
 }

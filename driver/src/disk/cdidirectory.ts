@@ -42,11 +42,12 @@ export class CdiDirectory implements CdiPort {
 
   /** uids of the claims that have all their files. @throws DiskFault */
   async list(): Promise<string[]> {
-    const [uids, whole] = await Promise.all([this.#uids(), this.#metadata?.list()]);
+    const [uids, whole] = await Promise.all([this.named(), this.#metadata?.list()]);
     return whole === undefined ? uids : uids.filter((uid) => whole.has(uid));
   }
 
-  async #uids(): Promise<string[]> {
+  /** uids of the claims that have a CDI spec, whatever is in it. @throws DiskFault */
+  async named(): Promise<string[]> {
     const [head = "", tail = ""] = cdiFileName("\n").split("\n");
     return (await this.#names())
       .filter((name) => name.startsWith(head) && name.endsWith(tail) && name.length > head.length + tail.length)
@@ -58,7 +59,7 @@ export class CdiDirectory implements CdiPort {
     const allocations: AllocationRecord[] = [];
     const bare: { uid: string; cpus: CpuSet }[] = [];
     const unreadable: { file: string; why: string }[] = [];
-    for (const uid of await this.#uids()) {
+    for (const uid of await this.named()) {
       const file = cdiFileName(uid);
       const reading = await this.#read(uid, join(this.#path, file));
       if (reading.kind === "ours") allocations.push(reading.allocation);

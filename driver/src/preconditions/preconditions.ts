@@ -23,8 +23,6 @@ export interface PreconditionsOptions {
   onChange(): void;
   /** Whoever kicks often does not make it look more often than this. */
   readonly leastMs: number;
-  /** Something new was found. */
-  onFound(finding: Finding): void;
 }
 
 const ASK_MS = 5000;
@@ -37,6 +35,7 @@ export class Preconditions {
   readonly #o: PreconditionsOptions;
   #found: readonly Finding[] = [];
   #kick: () => void = () => {};
+  #agent: readonly Finding[] = [];
   readonly #silent = new Map<string, string>();
   /** Whoever does not answer is as it was. */
   #allocatable: CpuSet | undefined;
@@ -48,6 +47,11 @@ export class Preconditions {
 
   findings(): readonly Finding[] {
     return this.#found;
+  }
+
+  /** What the agent said last of itself, and nobody else here says. */
+  agentFindings(): readonly Finding[] {
+    return this.#agent.filter(({ code }) => !this.#found.some((one) => one.code === code));
   }
 
   /** Why this node offers no CPUs and prepares no new claims; `undefined` where it does. */
@@ -80,6 +84,7 @@ export class Preconditions {
     if (signal.aborted) return true;
     this.#allocatable = cpus ?? this.#allocatable;
     this.#keptMilli = kept ?? this.#keptMilli;
+    this.#agent = told?.findings ?? [];
     const found = judge({
       online: online(),
       reserved,
@@ -90,14 +95,11 @@ export class Preconditions {
     const before = this.#found;
     this.#found = found;
     const news = found.filter((one) => !before.some((other) => isSame(one, other)));
-    for (const one of news) {
-      this.#o.log.warn(one.text, { code: one.code.id });
-      this.#o.onFound(one);
-    }
+    for (const one of news) this.#o.log.warn(one.text, { code: one.code.id });
     const gone = before.filter((one) => !found.some((other) => other.code === one.code));
     for (const one of gone) this.#o.log.info("no longer found", { what: one.code.title, code: one.code.id });
     if (news.length > 0 || gone.length > 0) this.#o.onChange();
-    return told?.isAtWork ?? true;
+    return told?.isAtWork ?? false;
   }
 
   /** What cannot be asked is not known, and said once for each reason. */

@@ -118,6 +118,8 @@ export interface CdiPort {
   remove(claimUid: string): Promise<void>;
   /** uids of the claims that have all their files. */
   list(): Promise<readonly string[]>;
+  /** uids of the claims that have a CDI spec. */
+  named(): Promise<readonly string[]>;
   remembered(): Promise<CdiMemory>;
 }
 

@@ -1,7 +1,7 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
-import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import type { Entry, Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, ClaimReader, PrepareLog } from "./ports.ts";
 import type { PerKey } from "./queue.ts";
@@ -9,7 +9,6 @@ import type { Releaser } from "./releaser.ts";
 
 /** The API server is asked for each claim, one after the other, some time after the start: never listed, never in a burst. */
 const LOOKS = { firstMs: 20_000, againMs: 30_000, everyMs: 600_000 };
-const CDI_EVERY_MS = 5000;
 const READ_MS = 10_000;
 
 export interface RecoveryParts {
@@ -24,37 +23,6 @@ export interface RecoveryParts {
   /** Name of this driver in allocations. */
   readonly driver: string;
   random(): number;
-}
-
-/** Files that vanish are written again: the kubelet does not call Prepare for a prepared claim, and its next container would need it. */
-export async function keepCdiFiles(parts: RecoveryParts, signal: AbortSignal, everyMs = CDI_EVERY_MS): Promise<void> {
-  let said = "";
-  while (!signal.aborted) {
-    try {
-      const there = new Set(await parts.cdi.list());
-      for (const { claim } of parts.ledger.entries()) {
-        // A call under way for the claim writes or removes the file itself.
-        if (there.has(claim.uid) || parts.perClaim.isBusy(claim.uid)) continue;
-        await parts.perClaim.run(claim.uid, () => writeVanished(parts, claim.uid));
-      }
-      said = "";
-    } catch (cause) {
-      const why = (cause as Error).message;
-      if (why !== said) parts.log.error("the CDI directory cannot be kept true", { cause: why });
-      said = why;
-    }
-    await pause(everyMs, signal);
-  }
-}
-
-/** A claim that was prepared last may be `preparing` in the checkpoint. One without a name has the file of another driver. */
-async function writeVanished({ ledger, cdi, log }: RecoveryParts, uid: string): Promise<void> {
-  const entry = ledger.get(uid);
-  if (entry === undefined || entry.claim.name === "") return;
-  if (entry.phase !== "prepared" && entry.phase !== "preparing") return;
-  if ((await cdi.list()).includes(uid)) return;
-  await cdi.write(toAllocation(entry));
-  log.warn("a claim's CDI file or device metadata was missing and was written again", name(entry));
 }
 
 /** The kubelet does not ask again for a claim whose Prepare it has seen succeed: what was on its way is brought to its end here. */

@@ -19,7 +19,7 @@ export class Budget {
   take(kind: string, now: number): boolean {
     this.#taken = this.#taken.filter((one) => now - one.at < WINDOW_MS);
     const seen = new Set(this.#taken.map((one) => one.kind));
-    const kept = seen.has(kind) ? this.#kinds - seen.size : 0;
+    const kept = seen.has(kind) ? Math.max(0, this.#kinds - seen.size) : 0;
     if (this.#taken.length >= this.#perMinute - kept) return false;
     this.#taken.push({ at: now, kind });
     return true;

@@ -4,8 +4,9 @@ import type { PrepareLog } from "../prepare/ports.ts";
 import { Budget } from "./budget.ts";
 import type { EventApi, Involved } from "./ports.ts";
 
-/** Events of one object and reason in this process's life; a pod that fails for ever must not fill etcd. */
+/** Events of one object, reason and code in an hour; a pod that fails for ever must not fill etcd. */
 const PER_OBJECT = 5;
+const PER_OBJECT_MS = 3_600_000;
 /** Objects whose number of Events is remembered; the oldest are forgotten. */
 const MAX_OBJECTS = 1000;
 /** API writes in any minute, whatever happens on the node. */
@@ -25,13 +26,13 @@ export const REASONS = {
   ClaimStillInUse: CODES.claimStillInUse,
   RequestUnknown: CODES.requestMissing,
   NRISession: undefined,
-  NodeNotAsNeeded: CODES.reservedDiffer,
+  NodeProblem: CODES.notKnown,
 } as const satisfies Readonly<Record<string, Code | undefined>>;
 
 export type Reason = keyof typeof REASONS;
 
 /** Reasons, and the codes that refusals have beside theirs. */
-const KINDS = Object.keys(REASONS).length + 9;
+const KINDS = Object.keys(REASONS).length + 11;
 
 export interface ReporterOptions {
   readonly api: EventApi;
@@ -47,7 +48,7 @@ export interface ReporterOptions {
 export class Reporter {
   readonly #o: ReporterOptions;
   readonly #budget = new Budget(PER_MINUTE, KINDS);
-  readonly #told = new Map<string, number>();
+  readonly #told = new Map<string, { readonly sinceMs: number; readonly count: number }>();
   readonly #waiting: (() => Promise<void>)[] = [];
   #writing = false;
   #said = "";
@@ -64,19 +65,22 @@ export class Reporter {
     signal: AbortSignal,
     code: Code | undefined = REASONS[reason],
   ): void {
-    const key = `${about.kind}/${about.namespace}/${about.name}/${about.uid}/${reason}`;
-    const told = this.#told.get(key) ?? 0;
-    if (told >= PER_OBJECT || !this.#budget.take(`${reason} ${code?.id ?? ""}`, this.#o.now())) {
+    const key = `${about.kind}/${about.namespace}/${about.name}/${about.uid}/${reason}/${code?.id ?? ""}`;
+    const now = this.#o.now();
+    let told = this.#told.get(key);
+    if (told === undefined || now - told.sinceMs > PER_OBJECT_MS) told = { sinceMs: now, count: 0 };
+    const kind = reason === "ContainerRefused" ? `${reason} ${code?.id ?? ""}` : reason;
+    if (told.count >= PER_OBJECT || !this.#budget.take(kind, now)) {
       this.#o.onDropped();
       return;
     }
     this.#told.delete(key);
-    this.#told.set(key, told + 1);
+    this.#told.set(key, { ...told, count: told.count + 1 });
     for (const oldest of this.#told.keys()) {
       if (this.#told.size <= MAX_OBJECTS) break;
       this.#told.delete(oldest);
     }
-    const at = new Date(this.#o.now()).toISOString().replace(/\.\d+Z$/, "Z");
+    const at = new Date(now).toISOString().replace(/\.\d+Z$/, "Z");
     const { driver, nodeName } = this.#o;
     const suffix = code === undefined ? "" : ` [${code.id}]`;
     const message = text.slice(0, MAX_MESSAGE - suffix.length) + suffix;

@@ -117,7 +117,7 @@ export class RealNode {
     return Date.now() - began;
   }
 
-  startApiServer(): void {
+  startApiServer(...flags: readonly string[]): void {
     const pki = (name: string): string => join(this.dir, "pki", name);
     this.#daemon("kube-apiserver", [
       binary("kube", "kube-apiserver"),
@@ -139,6 +139,7 @@ export class RealNode {
       `--kubelet-client-key=${pki("kc.key")}`,
       "--kubelet-preferred-address-types=InternalIP",
       "--runtime-config=resource.k8s.io/v1=true",
+      ...flags,
     ]);
   }
 

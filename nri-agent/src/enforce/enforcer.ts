@@ -1,4 +1,5 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { MarkNames } from "../truth/marks.ts";
@@ -6,6 +7,7 @@ import type { Pool } from "../pool/pool.ts";
 import { Waiters } from "./awaiting.ts";
 import { ClaimStart } from "./claimstart.ts";
 import type { ControlHandler, InspectHandler } from "./contract.ts";
+import { FailedCreations } from "./failedcreations.ts";
 import { HookHandler, type SessionFacts } from "./hookhandler.ts";
 import type { RuntimeCalls, RuntimeHooks, Session } from "./hooks.ts";
 import { Ledger, type AgentIdentity } from "./ledger.ts";
@@ -19,7 +21,7 @@ import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
 import { RuntimeUpdates } from "./updates.ts";
 import { Verifier } from "./verifier.ts";
-import { hindrancesOf, problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
+import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
   readonly cgroup: CgroupPort;
@@ -108,6 +110,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       claimStart,
       reaper,
       say,
+      failed: new FailedCreations(clock),
       changed,
       classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
     };
@@ -165,6 +168,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
         version: identity.version,
         session: this.#options.session(),
         tally: this.#options.tally(),
+        failed: this.#parts.failed,
         lastSeq: this.events.lastSeq,
         now: clock.now(),
       },
@@ -179,12 +183,12 @@ export class Enforcer implements ControlHandler, InspectHandler {
 
   /** All that people should know of; empty where all is well. */
   problems(): Finding[] {
-    return problemsOf(this.#node, this.#options.session());
+    return problemsOf(this.#node, this.#options.session(), this.#parts.failed);
   }
 
-  /** Of these, what keeps the agent from its work. */
-  hindrances(): Finding[] {
-    return hindrancesOf(this.#node, this.#options.session());
+  /** Of these, all but a pool that overlaps claims: it is so by the node's settings, and nothing to wait for. */
+  saysOfItself(): Finding[] {
+    return this.problems().filter(({ code }) => code !== CODES.poolOverlaps);
   }
 
   /** Whoever waits looks again, once a turn however much has changed in it: a hook does not wait for them. */

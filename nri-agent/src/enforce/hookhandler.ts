@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import {
   CreateContainerResponseSchema,
@@ -113,6 +114,7 @@ export class HookHandler implements RuntimeHooks {
     const clash = record.role === "own" ? undefined : isolationClash(node, record);
     if (clash !== undefined) this.#refuseCreate(record, clash);
     node.containers.set(record.ref.id, record);
+    this.#p.failed.answered(record.ref);
     this.#grantsAreOver(record.ref.id);
     record.wanted = node.wantedMask(record, node.pool());
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
@@ -128,14 +130,16 @@ export class HookHandler implements RuntimeHooks {
     return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
   }
 
-  postCreateContainer(_pod: PodSandbox, container: Container): void {
+  postCreateContainer(pod: PodSandbox, container: Container): void {
     this.#grantsAreOver(container.id);
+    this.#p.failed.made(this.#known(pod, container).ref);
   }
 
   /** The container's cgroup exists and its one process waits: whatever became stale since its creation is put right. */
   async startContainer(pod: PodSandbox, container: Container): Promise<void> {
     const record = this.#known(pod, container);
     this.#grantsAreOver(record.ref.id);
+    this.#p.failed.made(record.ref);
     record.phase = nextPhase(record.phase, "start");
     this.#p.mover.refresh();
     const who = `container ${record.ref.name} of pod ${record.ref.podNamespace}/${record.ref.podName}`;
@@ -207,7 +211,9 @@ export class HookHandler implements RuntimeHooks {
   stopContainer(pod: PodSandbox, container: Container): StopContainerResponse {
     this.#grantsAreOver(container.id);
     if (!this.#refused.delete(container.id)) {
-      this.#known(pod, container).stopping = true;
+      const record = this.#known(pod, container);
+      record.stopping = true;
+      this.#notMade(record);
       this.#p.reaper.expect();
     }
     return create(StopContainerResponseSchema, { update: this.#p.updates.forReply(container.id) });
@@ -217,6 +223,7 @@ export class HookHandler implements RuntimeHooks {
     const record = this.#p.node.containers.get(container.id);
     if (record === undefined) return;
     record.phase = nextPhase(record.phase, "remove");
+    this.#notMade(record);
     this.#p.reaper.expect();
     this.#p.changed();
     void pod;
@@ -245,6 +252,11 @@ export class HookHandler implements RuntimeHooks {
     this.#p.observer.refused("NOT_ENFORCED");
     this.#p.say.refused(record.ref, { kind: "refuse", reason: "NOT_ENFORCED", message, uses: record.uses });
     throw new HookRefusal(message);
+  }
+
+  #notMade(record: ContainerRecord): void {
+    const why = this.#p.failed.ended(record.ref);
+    if (why !== "") this.#p.say.problem(why, record.ref, CODES.creationFails);
   }
 
   #settleGrants(record: ContainerRecord, which: (grant: Grant) => boolean): void {

@@ -24,6 +24,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import { nriAbilities } from "../nri/version.ts";
 import type { Truth as TruthWord } from "../truth/admit.ts";
+import type { FailedCreations } from "./failedcreations.ts";
 import type { NodeKnowledge } from "./node.ts";
 import { wireRef } from "./sayings.ts";
 
@@ -97,6 +98,7 @@ export function stateOf(
     readonly version: string;
     readonly session: SessionReport;
     readonly tally: Tally;
+    readonly failed: FailedCreations;
     readonly lastSeq: bigint;
     readonly now: number;
   },
@@ -107,7 +109,7 @@ export function stateOf(
   const max = filter.maxContainers === 0 ? DEFAULT_MAX_CONTAINERS : filter.maxContainers;
   const matching = [...node.containers.values()].filter((container) => matches(container, filter));
   const draining = [...node.claims()].filter((claim) => claim.state === "draining" && !node.isDrained(claim));
-  const problems = problemsOf(node, facts.session);
+  const problems = problemsOf(node, facts.session, facts.failed);
   const stopping = [...node.containers.values()].find((container) => container.stopping);
   return create(StateSchema, {
     agentInstance: facts.instance,
@@ -154,8 +156,8 @@ export function stateOf(
 }
 
 /** All that people should know of. */
-export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding[] {
-  const problems = hindrancesOf(node, session);
+export function problemsOf(node: NodeKnowledge, session: SessionReport, failed: FailedCreations): Finding[] {
+  const problems = [...hindrancesOf(node, session), ...failed.findings()];
   const add = (code: Code, text: string): number => problems.push({ code, text });
   const source = node.pool()?.source;
   if (source === "reserved")
@@ -169,7 +171,7 @@ export function problemsOf(node: NodeKnowledge, session: SessionReport): Finding
 }
 
 /** What keeps the agent from its work: it is not ready. */
-export function hindrancesOf(node: NodeKnowledge, session: SessionReport): Finding[] {
+function hindrancesOf(node: NodeKnowledge, session: SessionReport): Finding[] {
   const problems: Finding[] = [];
   const add = (code: Code, text: string): number => problems.push({ code, text });
   if (session.hasNoSocket) add(CODES.nriOff, session.why);

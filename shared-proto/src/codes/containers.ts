@@ -121,4 +121,12 @@ export const CONTAINER_CODES = {
       "Several containers of the pod use the same isolated CPUs, which makes the pod one cpuset partition; a container without that claim cannot be in it, so whichever comes last is refused.",
     action: "Give each container a claim or a request of its own, or do not ask for isolated CPUs.",
   },
+  creationFails: {
+    id: "DRACPU-317",
+    title: "A container cannot be created, though this agent has agreed",
+    severity: "warning",
+    meaning:
+      "The runtime gives up on it again and again. So it looks when another NRI plugin sets cpusets too, which NRI does not allow; an image or a mount can be the reason as well.",
+    action: "See the pod's Events. Where they name another plugin, remove it or let it set no cpuset.",
+  },
 } as const satisfies Record<string, Code>;

@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { ForeignPlugin } from "./foreignplugin.ts";
+import { world } from "./suite.ts";
+import { Walk, type Checks } from "./walking.ts";
+
+// What an operator sees of a problem, wherever he looks, and after how long; `--full` puts the table into docs/problems.md.
+describe("a real node with a problem says so everywhere:", function () {
+  this.timeout(240_000);
+  const { node, pair } = world;
+  const walk = new Walk(world);
+  const killed = async (name: string): Promise<void> => {
+    node.daemon(name).signal("SIGKILL");
+    await node.daemon(name).exited;
+  };
+  const driverAnew = async (...flags: string[]): Promise<void> => {
+    pair.driver?.signal("SIGTERM");
+    await pair.driver?.exited;
+    pair.startDriver(...flags);
+  };
+  const kubeletWith = async (more: object): Promise<void> => {
+    await killed("kubelet");
+    rmSync(join(node.kubeletRootDir, "cpu_manager_state"), { force: true });
+    node.startKubelet("10s", more);
+  };
+  const isSeen = (checks: Checks): void => {
+    expect(checks.missing, "who said nothing").to.deep.equal([]);
+  };
+
+  after(() => walk.print());
+
+  it("the agent is stopped", async () => {
+    await walk.fine();
+    pair.agent?.signal("SIGKILL");
+    await pair.agent?.exited;
+    isSeen(await walk.sees("agent killed", "DRACPU-106"));
+    pair.startAgent();
+    await walk.fine();
+  });
+
+  it("the runtime is down", async () => {
+    await killed("containerd");
+    isSeen(await walk.sees("runtime killed", "DRACPU-101"));
+    node.startContainerd();
+    await node.containerdReady();
+    await walk.fine();
+  });
+
+  it("a mask is changed behind our back", async () => {
+    await world.createPod({ name: "shared" });
+    await world.createPod({ name: "claimed", template: "one" });
+    await world.running("shared");
+    await world.running("claimed");
+    const place = await world.place("shared");
+    writeFileSync(join("/sys/fs/cgroup/cpuset", place.cgroup, "cpuset.cpus"), "0-1");
+    const checks = await walk.saw("mask changed from outside", "DRACPU-311", "dra_cpu_agent_escapes_total");
+    isSeen(checks);
+    expect(world.cgroupFile(place, "cpuset", "cpuset.cpus"), "it is put back").to.equal("0");
+  });
+
+  it("the kubelet's CPU manager is static", async () => {
+    await kubeletWith({ cpuManagerPolicy: "static", reservedSystemCPUs: "0" });
+    isSeen(await walk.sees("static CPU manager", "DRACPU-502"));
+    await kubeletWith({});
+    await walk.fine();
+  });
+
+  it("a CDI file belongs to nobody", async () => {
+    await world.createPod({ name: "claimed", template: "one" });
+    await world.running("claimed");
+    const [own = ""] = readdirSync(node.cdiDir).filter((name) => name.endsWith(".json"));
+    const stale = join(node.cdiDir, own.replace(/[0-9a-f]{8}(?=-)/, "00000000"));
+    writeFileSync(stale, readFileSync(join(node.cdiDir, own)));
+    isSeen(await walk.sees("stale CDI file", "DRACPU-604"));
+    rmSync(stale);
+    await walk.fine();
+  });
+
+  it("the disk of the driver's state is full", async () => {
+    const state = join(node.dir, "state", "driver");
+    pair.driver?.signal("SIGTERM");
+    await pair.driver?.exited;
+    await node.run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", state]);
+    try {
+      pair.startDriver();
+      await pair.ready();
+      await node.run("sh", ["-c", `cat /dev/zero > ${state}/fill || true`]);
+      await world.createPod({ name: "claimed", template: "one" });
+      isSeen(await walk.sees("disk full", "DRACPU-602"));
+      await node.run("rm", [join(state, "fill")]);
+      await world.running("claimed", 120_000);
+      await walk.fine();
+      await world.removeAll();
+      pair.driver?.signal("SIGTERM");
+      await pair.driver?.exited;
+    } finally {
+      await node.run("umount", [state]);
+    }
+    pair.startDriver();
+    await walk.fine();
+  });
+
+  it("another plugin sets cpusets", async () => {
+    const other = new ForeignPlugin(node.nriSocket, "0");
+    try {
+      await other.connected();
+      await world.createPod({ name: "shared" });
+      isSeen(await walk.sees("another NRI plugin sets cpusets", "DRACPU-317"));
+      expect(await node.kubectl("get", "events"), "the runtime's own word").to.include("someone-else");
+    } finally {
+      await other.stop();
+    }
+    await world.running("shared", 120_000);
+    await walk.fine();
+  });
+
+  it("a feature gate is off", async () => {
+    const off = ["--feature-gates=DRAConsumableCapacity=false"];
+    await killed("kube-apiserver");
+    node.startApiServer(...off);
+    await node.apiReady();
+    await node.kubectl("delete", "resourceslices", "--all");
+    await driverAnew();
+    isSeen(await walk.sees("feature gate off", "DRACPU-403"));
+    await killed("kube-apiserver");
+    node.startApiServer();
+    await node.apiReady();
+    await node.kubectl("delete", "resourceslices", "--all");
+    await driverAnew();
+    await walk.fine();
+  });
+
+  it("driver and kubelet reserve other CPUs", async () => {
+    await driverAnew("--reserved-cpus", "0");
+    isSeen(await walk.sees("reserved CPUs differ", "DRACPU-503"));
+    await driverAnew();
+    await walk.fine();
+  });
+
+  it("the runtime has no NRI", async () => {
+    await killed("containerd");
+    pair.agent?.signal("SIGKILL");
+    await pair.agent?.exited;
+    rmSync(node.nriSocket, { force: true });
+    node.startContainerd(true);
+    await node.containerdReady();
+    pair.startAgent();
+    isSeen(await walk.sees("NRI off", "DRACPU-504"));
+    await killed("containerd");
+    node.startContainerd();
+    await node.containerdReady();
+    await walk.fine();
+  });
+});

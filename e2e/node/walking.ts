@@ -1,0 +1,121 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { NODE_NAME } from "../kit/node/node.ts";
+import { until, type World } from "./world.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const DOCUMENT = join(ROOT, "docs", "problems.md");
+const LIMIT_MS = 60_000;
+const WHO = ["doctor", "Event", "metric", "page", "probe"] as const;
+type Who = (typeof WHO)[number];
+
+export interface Checks {
+  readonly missing: readonly Who[];
+}
+
+/** Looks at a node where operators look, and notes who said what after how long. */
+export class Walk {
+  readonly #world: World;
+  readonly #rows: string[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Nothing is wrong, and whatever was told of it is over. */
+  async fine(): Promise<void> {
+    const { node, pair } = this.#world;
+    await pair.ready();
+    await until(
+      "nobody says anything",
+      async () => (await pair.probe(8080, "readyz")) === "ok\n" && (await pair.probe(8081, "readyz")) === "ok\n",
+      90_000,
+      200,
+    );
+    await node.kubectl("delete", "events", "--all", "--all-namespaces");
+  }
+
+  /** Waits until everybody says the code; what they say while it lasts. */
+  sees(problem: string, code: string): Promise<Checks> {
+    const metric = new RegExp(`findings\\{.*${code}.*\\} [1-9]`);
+    return this.#note(problem, code, {
+      doctor: async () => (await this.#doctor()).includes(code),
+      Event: () => this.#event(code),
+      metric: async () => metric.test(await this.#both("metrics")),
+      page: async () => (await this.#page("picture")).includes(code),
+      probe: async () => (await this.#both("readyz")).includes(code),
+    });
+  }
+
+  /** Of what is put right at once: what is left of it to be seen. `doctor` and probe say that all is well again. */
+  saw(problem: string, code: string, metric: string): Promise<Checks> {
+    const { pair } = this.#world;
+    const counted = new RegExp(`^${metric} [1-9]`, "m");
+    return this.#note(problem, code, {
+      doctor: async () => !(await this.#doctor()).includes(code),
+      Event: () => this.#event(code),
+      metric: async () => counted.test(await this.#both("metrics")),
+      page: async () => (await this.#page("entries")).includes(code),
+      probe: async () => (await pair.probe(8081, "readyz")) === "ok\n",
+    });
+  }
+
+  /** Prints the table; with `--full` it is the document's. */
+  print(): void {
+    const table = [
+      "| problem | code | `dracpu doctor` | Event | metric | page | `/readyz` |",
+      "|---|---|--:|--:|--:|--:|--:|",
+      ...this.#rows,
+    ];
+    console.log(table.map((line) => `      ${line}`).join("\n"));
+    if (process.env["DRACPU_FULL"] === undefined) return;
+    const text = readFileSync(DOCUMENT, "utf8");
+    const head = text.slice(0, text.indexOf("| problem |"));
+    const tail = text.slice(text.lastIndexOf("|\n") + 2);
+    writeFileSync(DOCUMENT, `${head}${table.join("\n")}\n${tail}`);
+  }
+
+  async #note(problem: string, code: string, says: Readonly<Record<Who, () => Promise<boolean>>>): Promise<Checks> {
+    const began = performance.now();
+    const missing: Who[] = [];
+    const cells = await Promise.all(
+      WHO.map(async (who) => {
+        while (performance.now() - began < LIMIT_MS) {
+          // Whoever is asked may be what is broken.
+          if (await says[who]().catch(() => false)) return `${((performance.now() - began) / 1000).toFixed(1)} s`;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+        }
+        missing.push(who);
+        return "nothing";
+      }),
+    );
+    this.#rows.push(`| ${[problem, code, ...cells].join(" | ")} |`);
+    return { missing };
+  }
+
+  /** Its exit status says that something is wrong, and its words are on standard output all the same. */
+  #doctor(): Promise<string> {
+    const { node, pair } = this.#world;
+    const flags = [
+      ...["--kubeconfig", node.kubeconfig, "--kubelet-root-dir", node.kubeletRootDir, "--cdi-dir", node.cdiDir],
+      ...["--agent-socket", pair.controlSocket, "--inspect-socket", pair.inspectSocket, "--node-name", NODE_NAME],
+      ...["--state-dir", join(node.dir, "state", "driver"), "--nri-socket", node.nriSocket],
+    ];
+    const line = [process.execPath, join(ROOT, "driver", "src", "main.ts"), "doctor", ...flags].join(" ");
+    return node.run("sh", ["-c", `${line} || true`]);
+  }
+
+  async #event(code: string): Promise<boolean> {
+    return (await this.#world.node.kubectl("get", "events", "-A", "-o", "jsonpath={.items[*].message}")).includes(code);
+  }
+
+  async #both(page: string): Promise<string> {
+    const { pair } = this.#world;
+    const texts = await Promise.all([8080, 8081].map((port) => pair.probe(port, page).catch(() => "")));
+    return texts.join("\n");
+  }
+
+  #page(what: string): Promise<string> {
+    return this.#world.pair.probe(8082, what);
+  }
+}
