@@ -8,7 +8,7 @@ import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { cdiOf } from "./compose/cdi.ts";
-import { Checkpoint } from "./compose/checkpoint.ts";
+import { Checkpoint, readMemory } from "./compose/checkpoint.ts";
 import { healthSource } from "./compose/health.ts";
 import { known } from "./compose/known.ts";
 import { LiveMachine } from "./compose/livemachine.ts";
@@ -26,7 +26,7 @@ import { CheckpointFile } from "./disk/checkpointfile.ts";
 import { DriverMetrics } from "./http/metrics.ts";
 import { AgentInspect } from "./inspect/agentinspect.ts";
 import { Kubelet } from "./kubelet/kubelet.ts";
-import { afterBoot, type Memory } from "./ledger/checkpoint.ts";
+import type { Memory } from "./ledger/checkpoint.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { entryOf } from "./picture/timeline.ts";
 import { AgentLink } from "./prepare/agentlink.ts";
@@ -43,9 +43,6 @@ import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
 import { devicesFor } from "./slices/kept.ts";
-
-const STILL_IN_USE =
-  "The claim is released, and containers of it still live: its CPUs go to nobody until they are gone";
 
 /**
  * Puts the driver together and starts it: lock, topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
@@ -82,25 +79,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     file.save({ bootId, epoch, entries: ledger.entries(), complete: rebuilding.isComplete, ...later }),
   );
 
-  const loaded = await file.load();
-  if (loaded.kind === "memory") {
-    const memory = afterBoot(loaded.memory, bootId);
-    ({ epoch } = memory);
-    if (memory.later !== undefined) later = { later: memory.later };
-    for (const entry of memory.entries) ledger.put(entry);
-    log.info("read the checkpoint", { claims: memory.entries.length, rebooted: memory !== loaded.memory });
-  } else if (loaded.kind === "damaged") {
-    log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
-      file: loaded.aside,
-      cause: loaded.why,
-      code: CODES.checkpointDamaged.id,
-    });
-  }
+  const loaded = await readMemory(file, ledger, bootId, log);
+  ({ epoch, later } = loaded);
   const rebuilding: Rebuilding = new Rebuilding({
     ledger,
     cdi,
     log,
-    complete: loaded.kind === "memory" && loaded.memory.complete,
+    complete: loaded.isComplete,
     onComplete: () => {
       checkpoint
         .save()
@@ -109,7 +94,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   });
   await rebuilding.readFiles();
 
-  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
+  const http = new ApiHttp(settings.kubeconfig, (call) => log.debug("asked the API server", call));
+  const api = new ApiServer(http, log);
   const metrics = new DriverMetrics(
     VERSION,
     readingsOf({
@@ -122,7 +108,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     }),
   );
   const link: AgentLink = new AgentLink({
-    agent: new AgentClient(settings.agentSocket, (...call) => metrics.called(...call)),
+    agent: new AgentClient(settings.agentSocket, (method, result, seconds) => {
+      metrics.called(method, result, seconds);
+      log.debug("asked the NRI agent", { method, result, seconds });
+    }),
     ledger,
     machine: () => live.parts.record,
     instance: randomUUID(),
@@ -165,7 +154,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     shortage,
     log,
     onWaits: ({ claim }) => {
-      if (claim.name !== "") reporter.tell(claimNamed(claim), "ClaimStillInUse", STILL_IN_USE, signal);
+      if (claim.name !== "")
+        reporter.tell(
+          claimNamed(claim),
+          "ClaimStillInUse",
+          `${CODES.claimStillInUse.title}: its CPUs go to nobody until they are gone`,
+          signal,
+        );
     },
   });
   const recovery: RecoveryParts = {

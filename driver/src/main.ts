@@ -2,7 +2,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import { methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
+import { LOG_LEVELS, restartContainer, setLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import type { Options } from "yargs";
@@ -128,6 +128,15 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "log-level <level>",
+      "change what the running program in this container logs: everything, or what its settings say",
+      (y) => y.positional("level", { choices: LOG_LEVELS, demandOption: true, describe: "debug, or configured" }),
+      doing((argv) => {
+        setLogLevel("dracpu", argv["level"] === "debug" ? "debug" : "configured");
+        return Promise.resolve(0);
+      }),
     )
     .command(
       "restart",

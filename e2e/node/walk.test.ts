@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { ForeignPlugin } from "./foreignplugin.ts";
 import { world } from "./suite.ts";
+import { until } from "./world.ts";
 import { Walk, type Checks } from "./walking.ts";
 
 // What an operator sees of a problem, wherever he looks, and after how long; `--full` puts the table into docs/problems.md.
@@ -23,6 +24,14 @@ describe("a real node with a problem says so everywhere:", function () {
     await killed("kubelet");
     rmSync(join(node.kubeletRootDir, "cpu_manager_state"), { force: true });
     node.startKubelet("10s", more);
+  };
+  const devices = async (): Promise<number> => {
+    const { items } = await node.json<{ items: { spec: { devices?: object[] } }[] }>("get", "resourceslices");
+    return items.reduce((sum, one) => sum + (one.spec.devices ?? []).length, 0);
+  };
+  const readyz = (port: number): Promise<string> => {
+    const code = `fetch("http://127.0.0.1:${port}/readyz").then(async (r) => process.stdout.write(r.status + " " + (await r.text())))`;
+    return node.run(process.execPath, ["-e", code]);
   };
   const isSeen = (checks: Checks): void => {
     expect(checks.missing, "who said nothing").to.deep.equal([]);
@@ -59,11 +68,18 @@ describe("a real node with a problem says so everywhere:", function () {
     expect(world.cgroupFile(place, "cpuset", "cpuset.cpus"), "it is put back").to.equal("0");
   });
 
-  it("the kubelet's CPU manager is static", async () => {
+  it("the kubelet's CPU manager is static: the node offers nothing, what runs stays, and nobody's rollout waits", async () => {
+    await world.createPod({ name: "before", template: "one" });
+    await world.running("before");
+    const seen = await world.seen("before");
     await kubeletWith({ cpuManagerPolicy: "static", reservedSystemCPUs: "0" });
     isSeen(await walk.sees("static CPU manager", "DRACPU-502"));
+    await until("no device is offered", async () => (await devices()) === 0, 20_000);
+    expect(await readyz(8080)).to.match(/^200 unsuitable: .*policy static.*\[DRACPU-502\]/);
+    expect(await world.seen("before"), "what ran runs where it ran").to.deep.equal(seen);
     await kubeletWith({});
     await walk.fine();
+    expect(await devices()).to.be.above(0);
   });
 
   it("a CDI file belongs to nobody", async () => {
@@ -138,7 +154,7 @@ describe("a real node with a problem says so everywhere:", function () {
     await walk.fine();
   });
 
-  it("the runtime has no NRI", async () => {
+  it("the runtime has no NRI: likewise, until it has", async () => {
     await killed("containerd");
     pair.agent?.signal("SIGKILL");
     await pair.agent?.exited;
@@ -147,9 +163,13 @@ describe("a real node with a problem says so everywhere:", function () {
     await node.containerdReady();
     pair.startAgent();
     isSeen(await walk.sees("NRI off", "DRACPU-504"));
+    await until("no device is offered", async () => (await devices()) === 0, 20_000);
+    for (const port of [8080, 8081])
+      expect(await readyz(port)).to.match(/^200 unsuitable: .*NRI is disabled.*\[DRACPU-504\]/);
     await killed("containerd");
     node.startContainerd();
     await node.containerdReady();
     await walk.fine();
+    await until("devices are offered again", async () => (await devices()) > 0, 20_000);
   });
 });

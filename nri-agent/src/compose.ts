@@ -134,7 +134,10 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     pluginIndex: settings.pluginIndex,
     hooks: enforcer.hooks,
     log,
-    onHook: (method, seconds) => metrics.hook(method, seconds),
+    onHook: (method, seconds) => {
+      metrics.hook(method, seconds);
+      log.debug("answered the runtime", { method, seconds });
+    },
     onChange: () => {},
     newId: randomUUID,
     random: Math.random,

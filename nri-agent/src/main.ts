@@ -2,7 +2,12 @@
 import { ConnectError } from "@connectrpc/connect";
 import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { restartContainer } from "@dracpu/shared-proto/lifecycle/restart.ts";
+import {
+  LOG_LEVELS,
+  restartContainer,
+  setLogLevel,
+  obeyLogLevel,
+} from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
@@ -16,6 +21,7 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });
   log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
   log.info("configuration in force", { configuration: values });
+  obeyLogLevel(log, settings.logLevel);
   const status = await runProgram((program) => startAgent(program, settings, log), log);
   await log.flush(500);
   return status;
@@ -56,6 +62,15 @@ async function main(): Promise<number> {
           .positional("json", { type: "string" })
           .options(flags),
       doing(call),
+    )
+    .command(
+      "log-level <level>",
+      "change what the running program in this container logs: everything, or what its settings say",
+      (y) => y.positional("level", { choices: LOG_LEVELS, demandOption: true, describe: "debug, or configured" }),
+      doing((argv) => {
+        setLogLevel("dracpu-agent", argv["level"] === "debug" ? "debug" : "configured");
+        return Promise.resolve(0);
+      }),
     )
     .command(
       "restart",

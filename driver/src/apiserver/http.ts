@@ -6,6 +6,15 @@ import { ApiFault, badBody, faultOf, noAnswer, type ApiRequest } from "./fault.t
 const MAX_BODY = 16 << 20;
 const MAX_LINE = 4 << 20;
 
+/** A request, and the status or fault that its answer began with. */
+export interface ApiCall {
+  readonly [field: string]: unknown;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number | string;
+  readonly seconds: number;
+}
+
 /**
  * HTTP to the API server. Addresses and credentials are client-node's (kubeconfig or in-cluster, tokens read anew); the transport is
  * Node's own with connections that are kept, because client-node opens a TLS connection per request, and drops fields its
@@ -15,11 +24,13 @@ export class ApiHttp {
   readonly #config: KubeConfig;
   readonly #base: URL;
   readonly #url: string;
+  readonly #onCall: ((call: ApiCall) => void) | undefined;
   #agent: HttpAgent | undefined;
   #agentKey = "";
 
-  /** @param kubeconfig a file, "" for in-cluster configuration, or one that was read already. @throws Error with a sentence. */
-  constructor(kubeconfig: string | KubeConfig) {
+  /** @param onCall told of each request. @param kubeconfig a file, "" for in-cluster configuration, or one that was read already. @throws Error with a sentence. */
+  constructor(kubeconfig: string | KubeConfig, onCall?: (call: ApiCall) => void) {
+    this.#onCall = onCall;
     this.#config = typeof kubeconfig === "string" ? read(kubeconfig) : kubeconfig;
     const server = this.#config.getCurrentCluster()?.server;
     if (server === undefined || !URL.canParse(server)) {
@@ -91,9 +102,20 @@ export class ApiHttp {
     options.agent = this.#agentFor(options);
     return new Promise((resolve, reject) => {
       const send = this.#base.protocol === "https:" ? httpsRequest : httpRequest;
-      const fail = (cause: unknown): void => reject(noAnswer(this.#url, request, cause));
+      const began = performance.now();
+      const done = (status: number | string): void => {
+        const { method, path } = request;
+        this.#onCall?.({ method, path, status, seconds: (performance.now() - began) / 1000 });
+      };
+      const fail = (cause: unknown): void => {
+        done((cause as Error).message);
+        reject(noAnswer(this.#url, request, cause));
+      };
       try {
-        const outgoing = send(options, resolve);
+        const outgoing = send(options, (response) => {
+          done(response.statusCode ?? 0);
+          resolve(response);
+        });
         outgoing.on("error", fail);
         outgoing.end(body);
       } catch (cause) {

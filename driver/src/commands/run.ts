@@ -1,4 +1,5 @@
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { obeyLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog, type LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { labelsSpokenOf, resolveSettings, type Labels } from "@dracpu/shared-proto/settings/settings.ts";
@@ -24,6 +25,7 @@ export const run: Command = async (argv) => {
   log.info("configuration in force", {
     configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared },
   });
+  obeyLogLevel(log, settings.logLevel);
   const status = await runProgram((program) => startDriver(program, settings, log), log);
   await log.flush(500);
   return status;

@@ -2,6 +2,10 @@ import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { LatestWrite } from "@dracpu/shared-proto/disk/latest.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
+import type { CheckpointFile } from "../disk/checkpointfile.ts";
+import { afterBoot, type Memory } from "../ledger/checkpoint.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import type { CheckpointPort } from "../prepare/ports.ts";
 
 const AGAIN_MS = 5000;
@@ -42,4 +46,28 @@ export class Checkpoint implements CheckpointPort {
         });
     }
   }
+}
+
+/** What an earlier life of the driver knew, put into the ledger; a damaged file is set aside. */
+export async function readMemory(
+  file: CheckpointFile,
+  ledger: Ledger,
+  bootId: string,
+  log: LogWriter,
+): Promise<{ readonly epoch: bigint; readonly later: Pick<Memory, "later">; readonly isComplete: boolean }> {
+  const loaded = await file.load();
+  if (loaded.kind === "memory") {
+    const { epoch, entries, later, complete } = afterBoot(loaded.memory, bootId);
+    for (const entry of entries) ledger.put(entry);
+    log.info("read the checkpoint", { claims: entries.length, rebooted: bootId !== loaded.memory.bootId });
+    return { epoch, later: later === undefined ? {} : { later }, isComplete: complete };
+  }
+  if (loaded.kind === "damaged") {
+    log.error("the checkpoint is damaged and was set aside; it is rebuilt from CDI files and the NRI agent", {
+      file: loaded.aside,
+      cause: loaded.why,
+      code: CODES.checkpointDamaged.id,
+    });
+  }
+  return { epoch: 0n, later: {}, isComplete: false };
 }
