@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "../shared-proto/src/contract/version.ts";
+import { krewPlugin } from "./krew.ts";
 import { bundle, PLUGIN, PROGRAMS, type ProgramName } from "./bundle.ts";
 import { commandOf, makeContents, unpack } from "./contents.ts";
 import { ENVIRONMENT } from "./environment.ts";
@@ -81,6 +82,20 @@ async function main(argv: readonly string[]): Promise<void> {
       chmodSync(join(ROOT, "dist", file), 0o755);
       console.log(`dist/${file}: ${(size / 1024).toFixed(0)} KiB`);
     }
+    const name = `${PLUGIN.file}-v${VERSION}.tar.gz`;
+    const [plugin, license] = [join(ROOT, "dist", PLUGIN.file), join(ROOT, "LICENSE")].map((path) =>
+      readFileSync(path),
+    );
+    if (plugin === undefined || license === undefined) throw new Error("there is no plugin to pack");
+    const { archive, manifest } = krewPlugin(
+      VERSION,
+      `${value("--uri") ?? "https://localhost"}/${name}`,
+      plugin,
+      license,
+    );
+    writeFileSync(join(ROOT, "dist", name), archive);
+    writeFileSync(join(ROOT, "dist", "dracpu.yaml"), manifest);
+    console.log(`dist/${name}, and its manifest for Krew, dist/dracpu.yaml`);
     return;
   }
   const directory = value("--directory");
@@ -105,5 +120,5 @@ async function main(argv: readonly string[]): Promise<void> {
   if (built.bytes > MAX_BYTES) process.exitCode = 1;
 }
 
-// npm run images [-- --repository REPOSITORY --tag TAG --compress]; `--bundles` alone makes what hosts run without images.
+// npm run images [-- --repository REPOSITORY --tag TAG --compress]; `--bundles [--uri WHERE]` makes what hosts run without images, and kubectl's plugin for Krew.
 if (import.meta.main) await main(process.argv.slice(2));

@@ -1,9 +1,13 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Metafile } from "esbuild";
+import { parse } from "yaml";
 import { ENVIRONMENT } from "../../images/environment.ts";
 import { Headers as LightHeaders } from "../../images/headers.ts";
+import { krewPlugin } from "../../images/krew.ts";
 import { bundledPackages, sbomOf } from "../../images/sbom.ts";
 import { tar } from "../../images/tar.ts";
 
@@ -66,5 +70,25 @@ describe("images", () => {
     const sum = archive.subarray(0, 512).reduce((total, byte, n) => total + (n >= 148 && n < 156 ? 32 : byte), 0);
     expect(parseInt(archive.toString("ascii", 148, 154), 8)).to.equal(sum);
     expect(() => tar([{ name: "x".repeat(101), mode: 0o644, type: "0" }])).to.throw("longer than 100 bytes");
+  });
+
+  it("have beside them kubectl's plugin for Krew: an archive, and a manifest that knows its sum", () => {
+    const { archive, manifest } = krewPlugin(
+      "1.2.3",
+      "https://x/y.tar.gz",
+      Buffer.from("plugin"),
+      Buffer.from("words"),
+    );
+    const listed = execFileSync("tar", ["-tvz"], { input: archive, encoding: "utf8" });
+    expect(listed)
+      .to.match(/-rwxr-xr-x .* kubectl-dracpu/)
+      .and.include("LICENSE");
+    const { metadata, spec } = parse(manifest) as {
+      metadata: { name: string };
+      spec: { version: string; platforms: { bin: string; sha256: string; selector: object }[] };
+    };
+    expect([metadata.name, spec.version]).to.deep.equal(["dracpu", "v1.2.3"]);
+    for (const one of spec.platforms)
+      expect(one).to.include({ bin: "kubectl-dracpu", sha256: createHash("sha256").update(archive).digest("hex") });
   });
 });

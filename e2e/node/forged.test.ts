@@ -61,4 +61,34 @@ describe("a real node, and a pod that writes a claim's variable itself", functio
     }
     expect(await world.seen("owner")).to.deep.equal(OWN);
   });
+
+  it("gives nothing for annotations, shares, names or CDI ids of another pod's claim", async () => {
+    await world.createPod({ name: "owner", template: "one" });
+    await world.running("owner");
+    const uid = await world.claimUid();
+    const device = `dra.k8s.io/cpu=claim-${uid}-cpus`;
+    await world.createPod({
+      name: "thief",
+      annotations: {
+        "cdi.k8s.io/cpus": device,
+        "dra.cpu/claims": uid,
+        "dra.cpu/allocation": JSON.stringify({ claim: { uid }, shares: [{ request: "cpus", cpus: "1" }] }),
+        "cpuset.cpus": "1",
+      },
+      containers: [
+        {
+          name: "c0",
+          env: [
+            { name: `DRA_CPUSHARE_${uid}_cpus`, value: "1" },
+            { name: "DRA_CPUS", value: "1" },
+          ],
+        },
+      ],
+    });
+    await world.running("thief");
+    expect(await world.seen("thief")).to.deep.equal({ exec: "0", first: "0", cgroup: "0" });
+    expect(await world.seen("owner")).to.deep.equal(OWN);
+    const files = await world.exec("thief", "c0", "cat", "/proc/self/mountinfo");
+    expect(files, "nor the owner's files").not.to.include("dra-device-attributes");
+  });
 });

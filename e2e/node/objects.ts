@@ -14,6 +14,7 @@ export interface PodSpec {
   readonly template?: string;
   readonly claimName?: string;
   readonly containers?: readonly ContainerSpec[];
+  readonly annotations?: Readonly<Record<string, string>>;
   /** Seconds between TERM and KILL; 1 where not given. */
   readonly grace?: number;
 }
@@ -52,7 +53,7 @@ export function pod(spec: PodSpec): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: spec.name },
+    metadata: { name: spec.name, ...(spec.annotations === undefined ? {} : { annotations: spec.annotations }) },
     spec: {
       terminationGracePeriodSeconds: spec.grace ?? 1,
       ...(claim === undefined ? {} : { resourceClaims: [{ name: "cpus", ...by }] }),
