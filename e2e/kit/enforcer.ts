@@ -40,7 +40,7 @@ export function enforcerOn(played: Played): Enforcer {
   };
   return new Enforcer({
     cgroup: played.cgroup,
-    machine: { online: () => played.online() },
+    machine: { online: () => played.online(), memoryNodes: () => "" },
     levers: played.levers,
     memory: played.memory,
     clock: played.clock,

@@ -87,7 +87,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
   });
   const enforcer: Enforcer = new Enforcer({
     cgroup: new CpusetFiles(hierarchy),
-    machine: new SysfsMachine(settings.sysfsRoot),
+    machine: new SysfsMachine(settings.sysfsRoot, settings.pinMemory),
     levers,
     memory: file,
     clock: {

@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly cgroupRoot?: string;
   /** For its metrics; none by default. */
   readonly bindAddress?: string;
+  /** Flags beside those that it takes to run at all. */
+  readonly more?: readonly string[];
   /** By a configuration file, as in a pod. */
   readonly byFile?: boolean;
   readonly env?: NodeJS.ProcessEnv;
@@ -80,6 +82,7 @@ export class AgentProcess {
       sys,
       "--lever",
       this.#o.lever,
+      ...(this.#o.more ?? []),
     ];
     const args = this.#o.byFile === true ? byConfigFile(AGENT_SETTINGS, flags, join(this.#o.dir, "agent.yaml")) : flags;
     this.daemon = startDaemon(`agent-${this.#starts}`, [...this.#o.argv, "run", ...args], {

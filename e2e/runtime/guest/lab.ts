@@ -72,6 +72,7 @@ export class Lab {
       lever,
       online: CpuSet.parse(online),
       bindAddress: "127.0.0.1:8081",
+      more: ["--pin-memory"],
     });
     return new Lab(new Pods(cri, "/tmp/lab", "/kubepods"), agent, containerd);
   }

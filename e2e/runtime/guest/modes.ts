@@ -141,7 +141,12 @@ await lab.row(ROWS[5], async () => {
   await published("cpudevnuma", "node");
   pair.next({ "--group-by": "l3cache" });
   same("inside the claim from before", await pair.inside(stayer), STAYS.toString());
-  await claimed({ device: deviceOf(node0), cpus: 4 }, [], (cpus) => isBest("packed", cpus, 4, node0));
+  await claimed({ device: deviceOf(node0), cpus: 4 }, [], (cpus, container) => {
+    isBest("packed", cpus, 4, node0);
+    same("memory of NUMA nodes", file(`${container.cgroup}/cpuset.mems`), "0");
+  });
+  same("memory of a claim on both", file(`${stayer.cgroup}/cpuset.mems`), "0-1");
+  same("memory of a container without a claim", file(`${shared.cgroup}/cpuset.mems`), "");
 });
 await lab.row(ROWS[6], async () => {
   await claimed({ device: deviceOf(node0), cpus: 4 }, [says({ cores: "whole" })], (cpus) => {

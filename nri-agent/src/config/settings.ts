@@ -72,6 +72,14 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     describe: "How CPUs are kept exclusive; `auto` finds the best by trying",
   },
   {
+    key: "pinMemory",
+    flag: "pin-memory",
+    type: "boolean",
+    default: false,
+    describe:
+      "Let claims' containers take memory of their CPUs' NUMA nodes alone (`cpuset.mems`); where it is full they are killed, not slowed",
+  },
+  {
     key: "bindAddress",
     flag: "bind-address",
     type: "string",
@@ -112,6 +120,7 @@ export interface AgentSettings {
   readonly cgroupRoot: string;
   readonly sysfsRoot: string;
   readonly lever: LeverChoice;
+  readonly pinMemory: boolean;
   readonly bindAddress: string;
   readonly podUid: string;
   readonly pluginIndex: string;

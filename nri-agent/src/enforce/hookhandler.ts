@@ -127,7 +127,14 @@ export class HookHandler implements RuntimeHooks {
     const update = this.#p.updates.forReply(record.ref.id);
     if (decision.kind !== "pin") return sharedReply(record.wanted, update);
     this.#p.say.pinned(record);
-    return pinReply(record.wanted, decision.uses, reading.kind === "claims" ? reading.gates : [], update, this.#names);
+    return pinReply(
+      record.wanted,
+      this.#p.machine.memoryNodes(record.wanted),
+      decision.uses,
+      reading.kind === "claims" ? reading.gates : [],
+      update,
+      this.#names,
+    );
   }
 
   postCreateContainer(pod: PodSandbox, container: Container): void {

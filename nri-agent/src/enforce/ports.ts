@@ -54,6 +54,8 @@ export interface CgroupPort {
 export interface MachinePort {
   /** CPUs that are online now; `undefined` where the kernel does not tell. */
   online(): CpuSet | undefined;
+  /** NUMA nodes whose memory a claim's container with these CPUs may take, as a kernel list; "" for all. Touches no file. */
+  memoryNodes(cpus: CpuSet): string;
 }
 
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */

@@ -19,9 +19,12 @@ export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateCont
  * A claim's container: its CPUs, no CFS quota (it would throttle what is the container's alone), the gate mount taken out
  * (without it the runtime could not start the container), the mark by which a later life of this agent knows it, and
  * the variable with the fixed name.
+ *
+ * @param mems NUMA nodes whose memory it may take, as a kernel list; "" for all.
  */
 export function pinReply(
   cpus: CpuSet,
+  mems: string,
   uses: readonly ClaimUse[],
   gates: readonly string[],
   update: ContainerUpdate[],
@@ -33,7 +36,7 @@ export function pinReply(
       annotations: { [names.annotation]: uids.join(",") },
       mounts: gates.map((destination) => ({ destination: `-${destination}` })),
       env: [{ key: names.cpusVariable, value: cpus.toString() }],
-      linux: { resources: { cpu: { cpus: cpus.toString(), quota: { value: -1n } } } },
+      linux: { resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } } } },
     },
     update,
   });
