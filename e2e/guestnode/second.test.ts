@@ -8,11 +8,14 @@ import { SLOW, type NodeName } from "./world.ts";
 const SMALL = { smp: "8,sockets=1,dies=1,cores=8,threads=1", numa: ["0-7"], memoryMB: 2048 };
 const smt = (on: boolean): string => `device.attributes["dra.cpu"].smtEnabled == ${String(on)}`;
 
-// By NUMA node: the large node has devices of 7 and 8 CPUs, the small one has one of 7.
+// By machine: the large node has a device of 15 CPUs, the small one has one of 7.
 describe("a second node of another shape", function () {
   this.timeout(3 * SLOW);
+  this.bail(true);
 
   before(async () => {
+    await world.large();
+    await world.settings("groupBy=machine");
     await world.join("small", { kernel: "6.1", shape: SMALL });
   });
 
@@ -24,8 +27,8 @@ describe("a second node of another shape", function () {
 
   for (const [name, wanted, node] of [
     ["no-siblings", { cpus: 2, selector: smt(false) }, "small"],
-    ["eight", { cpus: 8 }, "large"],
-    ["seven", { cpus: 7, selector: smt(true) }, "large"],
+    ["eleven", { cpus: 11 }, "large"],
+    ["four", { cpus: 4, selector: smt(true) }, "large"],
     ["five", { cpus: 5 }, "small"],
   ] as const) {
     it(`gets the claim ${name} on ${node}, where alone it fits`, async () => {
@@ -51,7 +54,7 @@ describe("a second node of another shape", function () {
   });
 
   it("leaves nothing when claims go", async () => {
-    await world.remove("no-siblings", "eight", "seven", "one-more");
+    await world.remove("no-siblings", "eleven", "four", "one-more");
     await world.empty();
   });
 

@@ -23,13 +23,14 @@ const ROWS: readonly {
 // The node offers one device, by machine.
 describe("strategies that claims name", function () {
   this.timeout(2 * SLOW);
+  this.bail(true);
   let oracle: Oracle;
   let free: CpuSet;
 
   before(async () => {
-    await world.upgrade("groupBy=machine");
+    oracle = await world.large();
+    await world.settings("groupBy=machine");
     await world.devicesBecome("large", ([one, ...more]) => one?.name === "cpudevmachine" && more.length === 0);
-    oracle = await world.oracle("large");
     free = oracle.online.minus(CpuSet.of(oracle.online.first));
   });
 
@@ -55,8 +56,9 @@ describe("strategies that claims name", function () {
   }
 
   it("all of them beside each other, and the other pods on what is left", async () => {
-    expect(await world.inside("shared")).to.equal(free.union(CpuSet.of(oracle.online.first)).toString());
+    const { masksOf } = await world.settled("large");
+    expect(masksOf("shared")).to.deep.equal([free.union(CpuSet.of(oracle.online.first)).toString()]);
     await world.remove(...ROWS.map((row) => row.name));
-    await world.empty();
+    await world.empty(oracle.online);
   });
 });

@@ -75,6 +75,12 @@ export class Holdings {
     return CpuSet.union(this.#agent.values());
   }
 
+  /** Masks that processes of a pod's containers have. */
+  readonly masksOf = (pod: string): string[] => {
+    const masks = this.#containers.filter((one) => one.pod.startsWith(`${pod}/`)).flatMap((one) => one.masks);
+    return [...new Set(masks.map(String))];
+  };
+
   /** What must never be, whatever is under way: CPUs of two claims, containers of two claims on one CPU. */
   never(): string[] {
     const running = this.#containers.filter((one) => one.claim !== undefined);

@@ -1,8 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { buildImages } from "../../images/build.ts";
 import { makeContentDisk } from "../kit/guestnode/content.ts";
 import { GuestNode, type GuestNodeOptions } from "../kit/guestnode/guestnode.ts";
+import { TWO_SOCKETS } from "../kit/guest/qemu.ts";
 import { Cluster } from "../kit/node/cluster.ts";
 import { Helm } from "../kit/node/helm.ts";
 import { until } from "../kit/node/processes.ts";
@@ -14,8 +16,9 @@ import { Holdings, LOOK } from "./views.ts";
 export { until };
 
 /** What waits for an emulated machine may take. */
-export const SLOW = 180_000;
-const LONG_WAIT = [`--timeout=${SLOW / 1000}s`];
+export const SLOW = 300_000;
+/** Each look is a kubectl, which takes from the emulation what it needs. */
+const EVERY = 2000;
 const NODES = ["large", "small"] as const;
 export type NodeName = (typeof NODES)[number];
 
@@ -25,6 +28,7 @@ export class GuestWorld {
   readonly helm = new Helm(this.cluster);
   readonly #guests = new Map<NodeName, GuestNode>();
   #content = "";
+  #settings: readonly string[] | undefined;
   isStopped = false;
 
   async start(): Promise<void> {
@@ -36,6 +40,16 @@ export class GuestWorld {
     const built = await buildImages(images);
     await makeContentDisk([built.archive], this.#content);
     console.log(`    cluster and content of nodes: ${seconds(began)}`);
+  }
+
+  /** The node of 16 CPUs, with a pod `shared` that has no claim; unless it is there already. */
+  async large(): Promise<Oracle> {
+    if (!this.#guests.has("large")) {
+      await this.join("large", { kernel: "6.12", shape: TWO_SOCKETS });
+      await this.createPods(["shared"]);
+      await this.firsts(["shared"]);
+    }
+    return this.oracle("large");
   }
 
   /** A guest boots and joins. */
@@ -65,18 +79,13 @@ export class GuestWorld {
     return new Oracle(await this.guest(name).shell.run(`lscpu ${LSCPU}`));
   }
 
-  /** Of `config.driver`, as `groupBy=socket`. */
-  async install(...settings: readonly string[]): Promise<void> {
-    await this.helm.install(...LONG_WAIT, ...settings.flatMap((one) => ["--set", `config.driver.${one}`]));
-  }
-
-  /** All settings are given anew. */
-  async upgrade(...settings: readonly string[]): Promise<void> {
-    await this.helm.upgrade(
-      ...LONG_WAIT,
-      "--reset-values",
-      ...settings.flatMap((one) => ["--set", `config.driver.${one}`]),
-    );
+  /** Installs or upgrades, unless that is how it is already. @param settings of `config.driver`, as `groupBy=socket`; others have their defaults. */
+  async settings(...settings: readonly string[]): Promise<void> {
+    if (this.#settings?.join() === settings.join()) return;
+    // What comes of it is waited for by the tests.
+    const args = ["--wait=hookOnly", ...settings.flatMap((one) => ["--set", `config.driver.${one}`])];
+    await (this.#settings === undefined ? this.helm.install(...args) : this.helm.upgrade("--reset-values", ...args));
+    this.#settings = settings;
   }
 
   /** Waits until a node offers such devices. @returns them. */
@@ -90,7 +99,7 @@ export class GuestWorld {
         return are(last) && last;
       },
       SLOW,
-      500,
+      EVERY,
     ).catch((cause: unknown) => {
       throw new Error(`${(cause as Error).message}; there are ${last.map((one) => one.name).join(" ") || "none"}`);
     });
@@ -132,7 +141,7 @@ export class GuestWorld {
         }
       },
       SLOW,
-      500,
+      EVERY,
     ).catch((cause: unknown) => {
       throw new Error(`${(cause as Error).message}; ${last.join("; ")}`);
     });
@@ -140,10 +149,12 @@ export class GuestWorld {
     return found;
   }
 
-  /** Waits until no CPU of any node is held. */
-  async empty(): Promise<void> {
+  /** Waits until no CPU of any node is held, and the shared pod is everywhere. @param everywhere online CPUs of its node, where it is looked at. */
+  async empty(everywhere?: CpuSet): Promise<void> {
+    const isEverywhere = (found: Holdings): boolean =>
+      everywhere === undefined || found.masksOf("shared").every((mask) => mask === everywhere.toString());
     for (const name of this.#guests.keys())
-      await this.settled(name, (found) => found.held.isEmpty && found.claims.length === 0);
+      await this.settled(name, (now) => now.held.isEmpty && now.claims.length === 0 && isEverywhere(now));
   }
 
   /** Pods of the test image; with a claim from the template of that name, if one is given. */
@@ -164,7 +175,7 @@ export class GuestWorld {
         return names.every((name) => ready.some((one) => one.metadata.name === name));
       },
       SLOW,
-      300,
+      EVERY,
     );
     const seen = new Map<string, string>();
     for (const name of names)
@@ -174,7 +185,7 @@ export class GuestWorld {
           `the first words of pod ${name}`,
           async () => /Cpus_allowed_list:\s*(\S+)/.exec(await this.cluster.kubectl("logs", name))?.[1],
           SLOW,
-          300,
+          EVERY,
         ),
       );
     return seen;
@@ -190,8 +201,12 @@ export class GuestWorld {
     return this.cluster.kubectl("get", "pod", name, "-o", "jsonpath={.spec.nodeName}");
   }
 
+  /** Returns when they are gone. */
   async remove(...names: readonly string[]): Promise<void> {
-    await this.cluster.kubectl("delete", "pod", "--wait=true", `--timeout=${SLOW / 1000}s`, ...names);
+    await this.cluster.kubectl("delete", "pod", "--wait=false", ...names);
+    const left = async (): Promise<boolean> =>
+      (await this.pods()).some((one) => one.metadata.namespace === "default" && names.includes(one.metadata.name));
+    await until(`pods ${names.join(", ")} are gone`, async () => !(await left()), SLOW, EVERY);
   }
 
   /** Waits for what the scheduler says of a pod that it cannot place. */
@@ -201,7 +216,7 @@ export class GuestWorld {
       `pod ${name} is told to be unschedulable`,
       () => this.cluster.kubectl("get", "pod", name, "-o", path),
       SLOW,
-      300,
+      EVERY,
     );
   }
 

@@ -22,6 +22,8 @@ export interface GuestMachine {
   readonly disks: readonly { readonly file: string; readonly mode: "snapshot" | "readonly" }[];
   /** Serial ports of that name with qemu's -chardev, without its id. */
   readonly ports: Readonly<Record<string, string>>;
+  /** Megabytes for translated code, 512 by default. Where it is full, all of it is translated anew: a node's programs need three times that. */
+  readonly translatedMB?: number;
   /** File of the kernel's console. */
   readonly console: string;
   /** More of qemu's options. */
@@ -34,7 +36,7 @@ export function qemuCommand(machine: GuestMachine): string[] {
   const { smp, numa, memoryMB } = machine.shape;
   return [
     "qemu-system-x86_64",
-    ...["-accel", "tcg,thread=multi,tb-size=512", "-M", "q35", "-cpu", "Skylake-Server"],
+    ...["-accel", `tcg,thread=multi,tb-size=${machine.translatedMB ?? 512}`, "-M", "q35", "-cpu", "Skylake-Server"],
     ...["-smp", smp, "-m", `${memoryMB}M`],
     ...numa.flatMap((cpus, n) => [
       ...["-object", `memory-backend-ram,id=m${n},size=${memoryMB / numa.length}M`],

@@ -104,6 +104,7 @@ rm -f /var/lib/kubelet/cpu_manager_state
     const command = qemuCommand({
       kernel: this.#o.kernel,
       shape: this.#o.shape,
+      translatedMB: 2048,
       disks: [
         { file: rootDisk([binary("kube", "kubelet"), ...CNI.map((name) => binary("cni", name))]), mode: "snapshot" },
         { file: join(this.#dir, "job.ext4"), mode: "readonly" },
@@ -155,7 +156,7 @@ rm -f /var/lib/kubelet/cpu_manager_state
   }
 }
 
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
 const CNI = ["bridge", "loopback", "host-local"] as const;
 
 /** Plugins have longer than they would get on a real machine, for the same work takes longer. */
