@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { realPaths } from "../kit/node/helm.ts";
 import { allowedOf } from "../node/kernel.ts";
 import { world } from "./suite.ts";
 import { NAMESPACE, RELEASE, until } from "./world.ts";
@@ -52,7 +53,7 @@ describe("helm uninstall", function () {
   });
 
   it("and install again works as the first time, also with the directories where this node really has them", async () => {
-    await world.helm.install(...world.helm.realPaths);
+    await world.helm.install(...realPaths(world.node));
     await world.ready();
     await world.createPod({ name: "again", template: "one" });
     await world.running("again");

@@ -74,7 +74,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- merge $paths .Values.config.agent | toYaml }}
 {{- end }}
 
-{{/* Root, because the kubelet's, the runtime's and the cgroups' files are root's, and nothing else: no capability is needed to write one's own files. */}}
+{{/* Root, because the kubelet's, the runtime's and the cgroups' files are root's, and nothing else: no capability is needed to write one's own files. The agent
+     adds SYS_ADMIN, without which the kernel makes no cpuset partition of a container. */}}
 {{- define "dracpu.securityContext" -}}
 runAsUser: 0
 runAsGroup: 0
@@ -112,7 +113,8 @@ ports:
   - { name: agent-http, containerPort: {{ .Values.agent.port }} }
 {{- include "dracpu.probes" (dict "probes" .Values.agent "port" "agent-http") }}
 resources: {{- toYaml .Values.agent.resources | nindent 2 }}
-securityContext: {{- include "dracpu.securityContext" . | nindent 2 }}
+securityContext:
+  {{- include "dracpu.securityContext" . | replace "drop: [ALL]" "drop: [ALL], add: [SYS_ADMIN]" | nindent 2 }}
 volumeMounts:
   - { name: config, mountPath: /etc/dracpu, readOnly: true }
   - { name: control, mountPath: /run/dra-driver-cpu/control }

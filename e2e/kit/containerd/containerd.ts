@@ -1,12 +1,12 @@
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { binary } from "../../build/build.ts";
 import { Cri } from "../cri/client.ts";
 import { writeImage } from "../image/image.ts";
-import { containerdConfig } from "../node/configs.ts";
+import { below, containerdConfig } from "../node/configs.ts";
 import { startDaemon, until, type Daemon } from "../node/processes.ts";
 import { Pods } from "./pods.ts";
 
@@ -25,6 +25,7 @@ export class Containerd {
   readonly version: "2.4" | "2.1";
   readonly nriSocket: string;
   readonly cdiDir: string;
+  readonly socket: string;
   /** Top-level cgroup of its pods. */
   readonly root: string;
   readonly #timeout: string;
@@ -38,6 +39,7 @@ export class Containerd {
     this.dir = mkdtempSync(join(tmpdir(), "dc-"));
     this.nriSocket = join(this.dir, "nri", "nri.sock");
     this.cdiDir = join(this.dir, "cdi");
+    this.socket = join(this.dir, "run", "containerd.sock");
     this.root = `/dracpu-${this.dir.slice(-6)}`;
   }
 
@@ -58,8 +60,11 @@ export class Containerd {
     const runc = binary("runc", "runc");
     writeFileSync(
       join(this.dir, "containerd.toml"),
-      containerdConfig(this.dir, binary(product, "containerd-shim-runc-v2"), runc, binary("cni", "bridge"), {
-        isOff: false,
+      containerdConfig({
+        ...below(this.dir),
+        shim: binary(product, "containerd-shim-runc-v2"),
+        runc,
+        cniBin: dirname(binary("cni", "bridge")),
         requestTimeout: this.#timeout,
       }),
     );
@@ -80,13 +85,12 @@ export class Containerd {
       { logDir: join(this.dir, "log"), env: { ...process.env, PATH: `${path}:${process.env["PATH"] ?? ""}` } },
     );
     const ctr = binary(product, "ctr");
-    const socket = join(this.dir, "run", "containerd.sock");
-    await until("containerd answers", async () => (await run(ctr, ["-a", socket, "version"])).stdout !== "");
+    await until("containerd answers", async () => (await run(ctr, ["-a", this.socket, "version"])).stdout !== "");
     if (!existsSync(join(this.dir, "probe.tar"))) {
       writeImage(join(this.dir, "probe.tar"));
-      await run(ctr, ["-a", socket, "-n", "k8s.io", "images", "import", join(this.dir, "probe.tar")]);
+      await run(ctr, ["-a", this.socket, "-n", "k8s.io", "images", "import", join(this.dir, "probe.tar")]);
     }
-    this.#cri = new Cri(socket);
+    this.#cri = new Cri(this.socket);
     this.#pods = new Pods(this.#cri, this.dir, this.root);
     await until("the CRI answers", async () => (await this.#cri?.call("version", { version: "v1" }))?.runtimeName);
   }

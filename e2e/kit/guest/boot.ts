@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { kernelFiles, makeDisk, rootDisk, type Kernel } from "./image.ts";
+import { makeDisk, rootDisk, type Kernel } from "./image.ts";
+import { qemuCommand, TWO_SOCKETS } from "./qemu.ts";
 
 export interface GuestOptions {
   readonly kernel: Kernel;
@@ -35,63 +36,21 @@ export async function bootGuest(options: GuestOptions): Promise<GuestRun> {
 }
 
 async function boot(options: GuestOptions): Promise<GuestRun> {
-  const { vmlinuz, initrd } = kernelFiles(options.kernel);
-  const root = rootDisk();
   const dir = mkdtempSync(join(tmpdir(), "gb-"));
   const began = Date.now();
   try {
     makeDisk(options.job, join(dir, "job.ext4"), 24);
-    const drive = (id: string, file: string, more: string): string[] => [
-      "-drive",
-      `file=${file},if=none,id=${id},format=raw,${more}`,
-      "-device",
-      `virtio-blk-pci,drive=${id}`,
-    ];
-    const qemu = spawn(
-      "qemu-system-x86_64",
-      [
-        "-accel",
-        "tcg,thread=multi,tb-size=512",
-        "-M",
-        "q35",
-        "-cpu",
-        "Skylake-Server",
-        "-smp",
-        options.smp ?? "16,sockets=2,dies=2,cores=2,threads=2",
-        "-m",
-        "4G",
-        "-object",
-        "memory-backend-ram,id=m0,size=2G",
-        "-object",
-        "memory-backend-ram,id=m1,size=2G",
-        "-numa",
-        "node,nodeid=0,memdev=m0,cpus=0-7",
-        "-numa",
-        "node,nodeid=1,memdev=m1,cpus=8-15",
-        "-numa",
-        "dist,src=0,dst=1,val=21",
-        "-kernel",
-        vmlinuz,
-        "-initrd",
-        initrd,
-        "-append",
-        "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nowatchdog rcupdate.rcu_expedited=1",
-        ...drive("d0", root, "snapshot=on"),
-        ...drive("d1", join(dir, "job.ext4"), "readonly=on"),
-        "-device",
-        "virtio-serial-pci",
-        "-chardev",
-        `file,id=o,path=${join(dir, "out.log")}`,
-        "-device",
-        "virtserialport,chardev=o,name=out",
-        "-nographic",
-        "-nodefaults",
-        "-no-reboot",
-        "-serial",
-        `file:${join(dir, "console.log")}`,
+    const [program = "", ...args] = qemuCommand({
+      kernel: options.kernel,
+      shape: options.smp === undefined ? TWO_SOCKETS : { ...TWO_SOCKETS, smp: options.smp },
+      disks: [
+        { file: rootDisk(), mode: "snapshot" },
+        { file: join(dir, "job.ext4"), mode: "readonly" },
       ],
-      { stdio: "ignore" },
-    );
+      ports: { out: `file,path=${join(dir, "out.log")}` },
+      console: join(dir, "console.log"),
+    });
+    const qemu = spawn(program, args, { stdio: "ignore" });
     const timer = setTimeout(() => qemu.kill("SIGKILL"), options.limitSeconds * 1000);
     const end = (): void => void qemu.kill("SIGKILL");
     process.once("exit", end);

@@ -25,7 +25,16 @@ export type Kernel = "6.12" | "6.1";
 
 /** Debian suites whose cloud kernel has that version. */
 const SUITES: Readonly<Record<Kernel, string>> = { "6.12": "trixie", "6.1": "bookworm" };
-const MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "overlay", "crc32c-intel"];
+const MODULES = [
+  "virtio_pci",
+  "virtio_blk",
+  "virtio_console",
+  "overlay",
+  "crc32c-intel",
+  "virtio_net",
+  "veth",
+  "bridge",
+];
 
 function run(program: string, args: readonly string[], cwd?: string): string {
   return execFileSync(program, args, {
@@ -53,7 +62,7 @@ function cached(name: string, make: (dir: string) => void): string {
 
 /** Kernel and initial ramdisk, from Debian's cloud kernel package. Nothing of this machine's package system is touched. */
 export function kernelFiles(kernel: Kernel): { vmlinuz: string; initrd: string } {
-  const dir = cached(`guest-kernel-${kernel}-v1`, (out) => {
+  const dir = cached(`guest-kernel-${kernel}-v2`, (out) => {
     const work = mkdtempSync(join(tmpdir(), "gk-"));
     try {
       const deb = download(SUITES[kernel], work);
@@ -140,8 +149,8 @@ function initrd(modules: string, out: string, work: string): void {
   run("sh", ["-c", `cd '${root}' && find . | LC_ALL=C sort | cpio -o -H newc --quiet > '${out}'`]);
 }
 
-/** The guest's root disk: busybox, Node, containerd, runc, lscpu, lstopo and the libraries that they need, copied from this machine. */
-export function rootDisk(): string {
+/** The guest's root disk: busybox, Node, containerd, runc, lscpu, lstopo, `more` programs and the libraries that they need, copied from this machine. */
+export function rootDisk(more: readonly string[] = []): string {
   const binaries = [
     process.execPath,
     ...["containerd", "containerd-shim-runc-v2", "ctr"].map((name) => binary("containerd", name)),
@@ -149,6 +158,7 @@ export function rootDisk(): string {
     // What the topology is compared with.
     "/usr/bin/lscpu",
     "/usr/bin/lstopo-no-graphics",
+    ...more,
   ];
   const key = createHash("sha256")
     .update(binaries.join("\n"))

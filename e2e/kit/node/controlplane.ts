@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ApiHttp } from "@dracpu/driver/apiserver/http.ts";
 import { binary } from "../../build/build.ts";
 import { makeCertificates, writeKubeconfig } from "./certificates.ts";
-import { TOKENS } from "./configs.ts";
+import { tokens } from "./configs.ts";
 import { startDaemon, until, type Daemon } from "./processes.ts";
 
 export interface ControlPlaneOptions {
@@ -34,7 +34,7 @@ export class ControlPlane {
     const pki = join(this.dir, "pki");
     mkdirSync(pki);
     makeCertificates(pki);
-    writeFileSync(join(pki, "tokens.csv"), TOKENS);
+    writeFileSync(join(pki, "tokens.csv"), tokens([]));
     const [client = 0, peer = 0, secure = 0, metrics = 0] = await freePorts(4);
     const etcd = `http://127.0.0.1:${client}`;
     const gates = options.featureGates === undefined ? [] : [`--feature-gates=${options.featureGates}`];

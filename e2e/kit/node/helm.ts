@@ -1,24 +1,25 @@
 import { join } from "node:path";
 import { binary } from "../../build/build.ts";
+import type { Cluster } from "./cluster.ts";
 import type { RealNode } from "./node.ts";
 
 export const CHART = join(import.meta.dirname, "..", "..", "..", "charts", "dra-driver-cpu");
 export const RELEASE = "dra-driver-cpu";
 export const NAMESPACE = "dra-driver-cpu";
 
-/** Real helm, on a real node's cluster, with one release of the chart. */
+/** Where this node really has what the chart mounts; it is at the default paths as well. */
+export function realPaths(node: RealNode): string[] {
+  const { kubeletRootDir, nriSocket, cdiDir } = node;
+  const paths = { kubeletRootDir, nriDir: nriSocket.slice(0, nriSocket.lastIndexOf("/")), cdiDir };
+  return Object.entries(paths).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+}
+
+/** Real helm, on a real cluster, with one release of the chart. A later flag wins over an earlier one. */
 export class Helm {
-  readonly #node: RealNode;
+  readonly #cluster: Cluster;
 
-  constructor(node: RealNode) {
-    this.#node = node;
-  }
-
-  /** Where this node really has what the chart mounts; it is at the default paths as well. */
-  get realPaths(): string[] {
-    const { kubeletRootDir, nriSocket, cdiDir } = this.#node;
-    const paths = { kubeletRootDir, nriDir: nriSocket.slice(0, nriSocket.lastIndexOf("/")), cdiDir };
-    return Object.entries(paths).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
   }
 
   install(...args: string[]): Promise<string> {
@@ -30,9 +31,9 @@ export class Helm {
   }
 
   run(...args: string[]): Promise<string> {
-    return this.#node.run(binary("helm", "helm"), [
+    return this.#cluster.run(binary("helm", "helm"), [
       ...args,
-      ...["--namespace", NAMESPACE, "--kubeconfig", this.#node.kubeconfig],
+      ...["--namespace", NAMESPACE, "--kubeconfig", this.#cluster.kubeconfig],
     ]);
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { RealNode } from "./node.ts";
+import type { Cluster } from "./cluster.ts";
 
 /** Where Kubernetes, container runtimes, CNI and this product write unless they are told otherwise. */
 const DIRECTORIES = [
@@ -36,12 +36,12 @@ export function surroundings(): ReadonlySet<string> {
 }
 
 /** What is there after the node stopped and was not there `before` it started, and each process that is still the node's. */
-export function leftovers(before: ReadonlySet<string>, node: RealNode): string[] {
+export function leftovers(before: ReadonlySet<string>, node: Cluster): string[] {
   return [...[...surroundings()].filter((line) => !before.has(line)), ...processesOf(node)];
 }
 
 /** By namespace, by cgroup, and by what they were started with: a shim lives in no namespace of the node's. */
-function processesOf(node: RealNode): string[] {
+function processesOf(node: Cluster): string[] {
   const found: string[] = [];
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {

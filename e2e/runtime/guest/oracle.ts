@@ -9,6 +9,8 @@ interface Thread {
   readonly l3: number;
 }
 
+export const LSCPU = "-p=cpu,core,socket,node,cache";
+
 export type Unit = "core" | "l3" | "node" | "socket";
 export type Strategy = "packed" | "spread" | "distributed";
 
@@ -17,8 +19,9 @@ export class Oracle {
   readonly online: CpuSet;
   readonly #threads: readonly Thread[];
 
-  constructor() {
-    const lines = execFileSync("lscpu", ["-p=cpu,core,socket,node,cache"], { encoding: "utf8" }).split("\n");
+  /** @param table what `lscpu -p=cpu,core,socket,node,cache` says; of this machine where it is not given. */
+  constructor(table = execFileSync("lscpu", [LSCPU], { encoding: "utf8" })) {
+    const lines = table.split("\n");
     // The columns are named in the last comment; some versions part caches by colons.
     const header = lines.findLast((line) => line.startsWith("# CPU,")) ?? "";
     const columns = header.slice(2).split(/[,:]/);

@@ -19,9 +19,11 @@ export function findLevers(at: CpusetHierarchy, choice: LeverChoice): Levers {
       ? tried
       : at.version === 1
         ? "kernel lever: cgroup v1 has no cpuset partitions"
-        : hasExclusive(at)
-          ? ""
-          : "kernel lever: no cpuset.cpus.exclusive (it came with Linux 6.7)";
+        : !hasExclusive(at)
+          ? "kernel lever: no cpuset.cpus.exclusive (it came with Linux 6.7)"
+          : isSysAdmin()
+            ? ""
+            : "kernel lever: cpuset partitions of containers need CAP_SYS_ADMIN";
   if (choice === "kernel" && noKernel !== "")
     throw new Error(`Cannot use --lever kernel here: ${noKernel}; use --lever auto`);
   if (choice === "file" && tried !== "")
@@ -80,4 +82,10 @@ function tryFiles(at: CpusetHierarchy): string {
 
 function hasExclusive(at: CpusetHierarchy): boolean {
   return withScratch(at, (path) => existsSync(join(at.root + path, "cpuset.cpus.exclusive")));
+}
+
+/** The kernel makes a partition below cgroups that are none for nobody else (kernel/cgroup/cpuset.c, remote_partition_enable). */
+function isSysAdmin(): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> 21n) & 1n) === 1n;
 }

@@ -114,11 +114,8 @@ export class MaskMover {
       const { wanted, cgroup } = container;
       if (wanted === undefined || cgroup === undefined) return "absent";
       if (this.#node.isTooWide(container) || (grow && this.#node.isTooNarrow(container))) {
-        if (this.#node.levers.masks === "file") {
-          this.#cgroup.write(cgroup, wanted);
-          container.sent = wanted;
-          this.look(container);
-        } else this.#updates.queue(container);
+        if (this.#node.levers.masks === "file") this.#write(container, cgroup, wanted);
+        else this.#updates.queue(container);
       }
       if (this.#node.isTooWide(container)) return this.#wrong(container, wanted, "the kernel keeps it there");
       if (container.phase === "running" && container.stored?.equals(wanted) !== true) this.#updates.follow(container);
@@ -129,6 +126,22 @@ export class MaskMover {
       if (cause.code === "gone") return "absent";
       return this.#wrong(container, container.wanted, cause.message);
     }
+  }
+
+  /**
+   * A cgroup namespace's root is not for those who live in it: cgroup2 that is mounted with `nsdelegate`, as systemd does, gives EPERM for
+   * the files of this agent's own container (Documentation/admin-guide/cgroup-v2.rst, Delegation Containment). The runtime, which lives outside, writes them.
+   */
+  #write(container: ContainerRecord, cgroup: string, wanted: CpuSet): void {
+    try {
+      this.#cgroup.write(cgroup, wanted);
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault) || cause.code !== "denied" || container.role !== "own") throw cause;
+      this.#updates.queue(container);
+      return;
+    }
+    container.sent = wanted;
+    this.look(container);
   }
 
   #wrong(container: ContainerRecord, wanted: CpuSet | undefined, why: string): Settled {

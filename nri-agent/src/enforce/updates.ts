@@ -76,7 +76,7 @@ export class RuntimeUpdates {
 
   /** Updates for a hook's reply, without the container that the hook is about (naming it there is an error). */
   forReply(exceptId: string): ContainerUpdate[] {
-    if (this.#canUpdate || this.#node.levers.masks !== "runtime" || this.#queue.size === 0) return [];
+    if (this.#canUpdate || this.#queue.size === 0) return [];
     const batch = this.#take(exceptId);
     for (const container of batch) {
       grant(container, "reply");
