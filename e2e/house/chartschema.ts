@@ -36,7 +36,7 @@ function settings(of: readonly Setting[]): object {
   return closed(Object.fromEntries(properties));
 }
 
-const program = closed({
+const program = {
   image: text,
   port: { type: "integer", minimum: 1, maximum: 65535 },
   resources: anything,
@@ -45,7 +45,7 @@ const program = closed({
   readinessProbe: anything,
   extraArgs: list(text),
   env: list(anything),
-});
+};
 
 /** Of `values.yaml`: closed, but for what Helm and parent charts put there. */
 export const VALUES_SCHEMA = {
@@ -75,8 +75,8 @@ export const VALUES_SCHEMA = {
     stateDir: path,
     runDir: path,
     cgroupDir: path,
-    driver: program,
-    agent: program,
+    driver: closed(program),
+    agent: closed({ ...program, partitions: flag }),
     updateStrategy: anything,
     terminationGracePeriodSeconds: count,
     minReadySeconds: count,

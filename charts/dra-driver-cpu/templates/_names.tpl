@@ -114,7 +114,8 @@ ports:
 {{- include "dracpu.probes" (dict "probes" .Values.agent "port" "agent-http") }}
 resources: {{- toYaml .Values.agent.resources | nindent 2 }}
 securityContext:
-  {{- include "dracpu.securityContext" . | replace "drop: [ALL]" "drop: [ALL], add: [SYS_ADMIN]" | nindent 2 }}
+  {{- $capabilities := ternary "drop: [ALL], add: [SYS_ADMIN]" "drop: [ALL]" .Values.agent.partitions }}
+  {{- include "dracpu.securityContext" . | replace "drop: [ALL]" $capabilities | nindent 2 }}
 volumeMounts:
   - { name: config, mountPath: /etc/dracpu, readOnly: true }
   - { name: control, mountPath: /run/dra-driver-cpu/control }
