@@ -232,7 +232,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     log,
     onContact: () => {
       publisher.contact(signal);
-      preconditions.kick();
+      preconditions.kubeletStarted();
     },
   });
   const problems = (): Finding[] =>
@@ -272,7 +272,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   program.supervise(link.run(signal));
   await kubelet.start();
   program.onStop(() => kubelet.stop());
-  program.supervise(publisher.run(signal));
+  // A node that cannot do the work offers nothing even for a moment.
+  program.supervise(preconditions.first.then(() => publisher.run(signal)));
   program.supervise(live.run(signal));
   program.supervise(preconditions.run(signal));
   program.supervise(tellProblems({ problems, preconditions, sight, reporter, node: settings.nodeName }, signal));

@@ -26,6 +26,8 @@ export interface PreconditionsOptions {
 }
 
 const ASK_MS = 5000;
+/** The Node is asked for seldom: all drivers of a cluster ask the one API server. A kubelet that starts is a reason to. */
+const NODE_MS = 600_000;
 const AGAIN_MS = 60_000;
 /** While the agent has no session. */
 const SOON_MS = 5000;
@@ -40,6 +42,12 @@ export class Preconditions {
   /** Whoever does not answer is as it was. */
   #allocatable: CpuSet | undefined;
   #keptMilli: number | undefined;
+  #nodeAskedAt = -Infinity;
+  #looked: () => void = () => {};
+  /** Resolves after the first look, which is bounded. */
+  readonly first = new Promise<void>((resolve) => {
+    this.#looked = resolve;
+  });
 
   constructor(options: PreconditionsOptions) {
     this.#o = options;
@@ -59,8 +67,14 @@ export class Preconditions {
     return this.#found.find(unsuits);
   }
 
-  /** Kubelet or runtime may be another than before. */
+  /** The runtime may be another than before. */
   kick(): void {
+    this.#kick();
+  }
+
+  /** The kubelet may be. */
+  kubeletStarted(): void {
+    this.#nodeAskedAt = -Infinity;
     this.#kick();
   }
 
@@ -69,16 +83,17 @@ export class Preconditions {
       const kicked = new AbortController();
       this.#kick = () => kicked.abort();
       const isAtWork = await this.#look(signal);
+      this.#looked();
       await pause(this.#o.leastMs, signal);
       await pause(isAtWork ? AGAIN_MS : SOON_MS, AbortSignal.any([signal, kicked.signal]));
     }
   }
 
   async #look(signal: AbortSignal): Promise<boolean> {
-    const { allocatable, keptMilli, agent, online, reserved } = this.#o;
+    const { allocatable, agent, online, reserved } = this.#o;
     const [cpus, kept, told] = await Promise.all([
       this.#asked("the kubelet's CPU manager", allocatable, signal),
-      this.#asked("the Node's allocatable CPUs", keptMilli, signal),
+      this.#asked("the Node's allocatable CPUs", (bounded) => this.#askNode(bounded), signal),
       this.#asked("the NRI agent's problems", agent, signal),
     ]);
     if (signal.aborted) return true;
@@ -100,6 +115,14 @@ export class Preconditions {
     for (const one of gone) this.#o.log.info("no longer found", { what: one.code.title, code: one.code.id });
     if (news.length > 0 || gone.length > 0) this.#o.onChange();
     return told?.isAtWork ?? false;
+  }
+
+  async #askNode(signal: AbortSignal): Promise<number | undefined> {
+    const now = performance.now();
+    if (now - this.#nodeAskedAt < NODE_MS) return this.#keptMilli;
+    const kept = await this.#o.keptMilli(signal);
+    this.#nodeAskedAt = now;
+    return kept;
   }
 
   /** What cannot be asked is not known, and said once for each reason. */
