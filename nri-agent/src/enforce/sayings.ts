@@ -6,6 +6,7 @@ import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts"
 import type { ContainerRecord, ContainerRef } from "../masks/container.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Admission } from "../truth/admit.ts";
+import type { ClaimUse } from "../truth/marks.ts";
 import { REFUSAL_CODES } from "../truth/codes.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EventRing, Observer } from "./ports.ts";
@@ -33,6 +34,7 @@ export class Sayings {
     });
     this.#observer.warn("refused a container", {
       ...logRef(ref),
+      ...this.#operation(refusal.uses),
       reason: refusal.reason,
       code: REFUSAL_CODES[refusal.reason].id,
     });
@@ -46,7 +48,11 @@ export class Sayings {
       cpus: container.wanted?.toString() ?? "",
       claims: this.#claims(container.uses.map((use) => use.claimUid)),
     });
-    this.#observer.info("pinned a container", { ...logRef(container.ref), cpus: container.wanted?.toString() });
+    this.#observer.info("pinned a container", {
+      ...logRef(container.ref),
+      ...this.#operation(container.uses),
+      cpus: container.wanted?.toString(),
+    });
   }
 
   escaped(container: ContainerRecord, on: CpuSet, why: string): void {
@@ -92,6 +98,7 @@ export class Sayings {
     this.#observer.info("a claim is drained", {
       claim: `${allocation.claim.namespace}/${allocation.claim.name}`,
       claimUID: allocation.claim.uid,
+      ...operationOf([allocation]),
     });
   }
 
@@ -124,12 +131,22 @@ export class Sayings {
     this.#observer.warn(message, { ...logRef(ref), code: code.id });
   }
 
+  /** Of the Prepare that gave it its CPUs, as the driver's log names it. */
+  #operation(uses: readonly ClaimUse[]): { readonly operation?: string } {
+    return operationOf(uses.flatMap(({ claimUid }) => this.#node.claim(claimUid) ?? []));
+  }
+
   #claims(uids: readonly string[]): { uid: string; namespace: string; name: string }[] {
     return [...new Set(uids)].map((uid) => {
       const claim = this.#node.claim(uid)?.claim;
       return { uid, namespace: claim?.namespace ?? "", name: claim?.name ?? "" };
     });
   }
+}
+
+function operationOf(allocations: readonly AllocationRecord[]): { readonly operation?: string } {
+  const ids = [...new Set(allocations.map((one) => one.operationId).filter((id) => id !== ""))];
+  return ids.length === 0 ? {} : { operation: ids.join(",") };
 }
 
 export function wireRef(ref: ContainerRef): ContainerRef {
