@@ -14,8 +14,10 @@ export function cacheDir(): string {
   );
 }
 
-/** Path of a built binary. @throws Error with what to do where it was not built yet. */
-export function binary(product: string, name: string): string {
+/** Path of a built binary. `$DRACPU_KUBE` names another minor version of Kubernetes. @throws Error with what to do where it was not built yet. */
+export function binary(wanted: string, name: string): string {
+  const minor = process.env["DRACPU_KUBE"];
+  const product = wanted === "kube" && minor !== undefined ? `kube-${minor}` : wanted;
   const path = join(productDir(find(product)), name);
   if (!existsSync(path))
     throw new Error(`${name} of ${product} is not built yet; run: node e2e/build/build.ts ${product}`);
@@ -90,7 +92,7 @@ function build(product: Product): void {
 if (import.meta.main) {
   const args = process.argv.slice(2);
   const names = args.filter((arg) => !arg.startsWith("--"));
-  const wanted = names.length === 0 ? PRODUCTS : names.map(find);
+  const wanted = names.length === 0 ? PRODUCTS.filter((one) => one.onlyByName !== true) : names.map(find);
   for (const product of wanted) {
     if (args.includes("--download-only")) go(product, ["mod", "download"]);
     else build(product);

@@ -6,9 +6,10 @@ export interface Product {
   readonly tags?: string;
   readonly ldflags?: string;
   readonly cgo?: boolean;
+  /** Not among those that every suite needs. */
+  readonly onlyByName?: boolean;
 }
 
-const KUBE = "1.36.3";
 const COMPONENT = "k8s.io/component-base/version";
 const CONTAINERD = "github.com/containerd/containerd/v2";
 const CNI = "github.com/containernetworking/plugins/plugins";
@@ -22,6 +23,24 @@ const containerd = (name: string, version: string): Product => ({
   },
   tags: "no_btrfs no_devmapper no_zfs no_aufs",
   ldflags: `-X ${CONTAINERD}/version.Version=${version}`,
+});
+
+const kube = (name: string, version: string): Product => ({
+  name,
+  binaries: Object.fromEntries(
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((program) => [
+      program,
+      `k8s.io/kubernetes/cmd/${program}`,
+    ]),
+  ),
+  ldflags: [
+    `-X ${COMPONENT}.gitVersion=v${version}`,
+    `-X ${COMPONENT}.gitMajor=1`,
+    `-X ${COMPONENT}.gitMinor=${version.split(".")[1] ?? ""}`,
+    `-X ${COMPONENT}.gitTreeState=clean`,
+    `-X ${COMPONENT}.gitCommit=0000000`,
+    `-X ${COMPONENT}.buildDate=2026-01-01T00:00:00Z`,
+  ].join(" "),
 });
 
 /** Versions are those of each folder's go.mod; what a binary says of itself has to be given when it is linked. */
@@ -51,21 +70,6 @@ export const PRODUCTS: readonly Product[] = [
     binaries: { helm: "helm.sh/helm/v4/cmd/helm" },
     ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
   },
-  {
-    name: "kube",
-    binaries: Object.fromEntries(
-      ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"].map((name) => [
-        name,
-        `k8s.io/kubernetes/cmd/${name}`,
-      ]),
-    ),
-    ldflags: [
-      `-X ${COMPONENT}.gitVersion=v${KUBE}`,
-      `-X ${COMPONENT}.gitMajor=1`,
-      `-X ${COMPONENT}.gitMinor=36`,
-      `-X ${COMPONENT}.gitTreeState=clean`,
-      `-X ${COMPONENT}.gitCommit=0000000`,
-      `-X ${COMPONENT}.buildDate=2026-01-01T00:00:00Z`,
-    ].join(" "),
-  },
+  kube("kube", "1.36.3"),
+  { ...kube("kube-1.37", "1.37.2"), onlyByName: true },
 ];

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 // The product as an operator gets it: real helm installs the chart from the built images on the real node.
 if (process.getuid?.() !== 0) {
@@ -20,14 +21,27 @@ const parts = [
   "quickstart",
   "leftovers",
 ];
-const only = process.argv.slice(2).filter((one) => !one.startsWith("-"));
+const { values, positionals } = parseArgs({ options: { kube: { type: "string" } }, allowPositionals: true });
 const root = join(import.meta.dirname, "..", "..");
+/** Of another Kubernetes: that it installs, pins, is seen by kubectl's plugin, and goes away. */
+const SMOKE = ["install", "plugin", "uninstall", "leftovers"];
+const only = positionals.length === 0 && values.kube !== undefined ? SMOKE : positionals;
+if (values.kube !== undefined) {
+  const built = spawnSync(process.execPath, [join(root, "e2e/build/build.ts"), `kube-${values.kube}`], {
+    stdio: "inherit",
+  });
+  if (built.status !== 0) process.exit(1);
+}
 const files = parts
   .filter((part) => only.length === 0 || only.includes(part))
   .map((part) => join("e2e/cluster", `${part}.test.ts`));
 const mocha = spawnSync(
   process.execPath,
   [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files],
-  { cwd: root, stdio: "inherit" },
+  {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...(values.kube === undefined ? {} : { DRACPU_KUBE: values.kube }) },
+  },
 );
 process.exit(mocha.status ?? 1);
