@@ -171,6 +171,15 @@ export class NodeKnowledge {
     return beside.isEmpty ? shared : beside;
   }
 
+  /**
+   * This product's containers keep off claims even where the kernel would see to it: moving them takes the runtime's time, and a claim that its partition
+   * fails would wait for it at its start.
+   */
+  #ownMask(pool: Pool): CpuSet {
+    const own = pool.own.minus(this.heldCpus());
+    return own.isEmpty ? pool.own : own;
+  }
+
   /** `undefined` while nobody has told which machine this is. While it has the same CPUs it is the same object. */
   pool(): Pool | undefined {
     const pool = this.machine === undefined ? undefined : this.#poolOf(this.machine);
@@ -196,7 +205,7 @@ export class NodeKnowledge {
     if (pool === undefined || this.machine === undefined || this.truth === "none") return undefined;
     switch (container.role) {
       case "own":
-        return pool.own;
+        return this.#ownMask(pool);
       case "shared":
         return this.#beside(container, pool.shared);
       case "unknown-claim":

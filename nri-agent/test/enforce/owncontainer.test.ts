@@ -1,3 +1,4 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { CgroupFault } from "../../src/enforce/ports.ts";
@@ -25,4 +26,23 @@ describe("the agent's own container, whose cgroup the agent may not write", () =
       expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
     });
   }
+
+  it("is off a prepared claim before its container starts, so that a partition that fails refuses no start", async () => {
+    const node = await PlayedNode.up();
+    const own = await node.run("own", "nri-agent");
+    const write = node.hand.write.bind(node.hand);
+    node.hand.write = (path, cpus) => {
+      if (path === own.cgroup) throw new CgroupFault("denied", `Cannot write ${path}: EPERM`);
+      write(path, cpus);
+    };
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    await node.clock.pass(1000);
+    const pod = node.runtime.pod("p");
+    node.kernel.mkdir(`${pod.cgroup}/other`);
+    node.kernel.write(`${pod.cgroup}/other`, CpuSet.parse("0-15"));
+    const x = await node.run(pod, "x", claim);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("member");
+    expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
+    expect(node.kernel.effective(own.cgroup).toString()).to.equal("0-3,6-15");
+  });
 });
