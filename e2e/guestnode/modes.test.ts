@@ -85,7 +85,8 @@ describe("devices of a node of 16 CPUs, cgroup v2", function () {
     return oracle.units(unit).map((cpus) => cpus.intersect(offered));
   };
 
-  for (const mode of MODES) {
+  // Each takes a minute and a half: the product starts anew, in an emulated machine.
+  for (const mode of process.env["DRACPU_FULL"] === undefined ? MODES.slice(0, 1) : MODES) {
     describe(`by ${mode.name}`, () => {
       it("are what the machine has, when helm says so", async () => {
         const began = Date.now();
