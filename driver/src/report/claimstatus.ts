@@ -35,9 +35,10 @@ export function statusOf(
   now: number,
 ): DeviceStatus[] {
   return results.flatMap((result) => {
-    const share = shares.find((one) => one.request === result.request);
-    if (result.count === 0 || share === undefined) return [];
-    const cpus = share.cpus.intersect(candidates.get(result.device) ?? share.cpus).toString();
+    // In individual mode a request has a share for each of its devices.
+    const all = CpuSet.union(shares.filter((one) => one.request === result.request).map((one) => one.cpus));
+    if (result.count === 0 || all.isEmpty) return [];
+    const cpus = all.intersect(candidates.get(result.device) ?? all).toString();
     return [
       {
         driver,

@@ -16,7 +16,8 @@ describe("a claim's status", () => {
         { ...result, request: "admin", device: "cpudevnuma000", count: 0 },
       ],
       [
-        { request: "a", pool: "node-a", device: "cpudev004", cpus: CpuSet.parse("4,6") },
+        { request: "a", pool: "node-a", device: "cpudev004", cpus: CpuSet.parse("4") },
+        { request: "a", pool: "node-a", device: "cpudev006", cpus: CpuSet.parse("6") },
         { request: "b", pool: "node-a", device: "cpudevnuma000", cpus: CpuSet.parse("1-2") },
       ],
       new Map([
