@@ -64,9 +64,10 @@ async function claimed(
   try {
     await becomes("the container says", () => (container.first() === "" ? "" : "something"), "something");
     const cpus = CpuSet.parse(container.first());
-    same(
+    // The end of the line that it prints may come later than its beginning.
+    await becomes(
       "its variable",
-      container.environment().find((one) => one.startsWith("DRA_CPUS=")) ?? "",
+      () => container.environment().find((one) => one.startsWith("DRA_CPUS=")) ?? "",
       `DRA_CPUS=${cpus.toString()}`,
     );
     const others = oracle.online.minus(cpus).minus(idle(cpus)).minus(held);
