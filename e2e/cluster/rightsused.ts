@@ -39,6 +39,7 @@ export async function rightsUsed(): Promise<Set<string>> {
     allocated: () => api.allocated(signal),
     nodeUid: () => api.nodeUid("n", signal),
     nodeLabels: () => api.nodeLabels("n", signal),
+    nodeKeepsMilli: () => api.nodeKeepsMilli("n", signal),
     apply: () => api.apply(stored as never, false, signal),
     remove: () => api.remove(stored as never, signal),
     write: () => api.write({ metadata: { namespace: "n" } } as never, signal),
