@@ -109,6 +109,7 @@ describe("each container of the installed pod alone", function () {
       await until(`${name} logs as it was told`, async () => (await world.ownLogs(name)).includes("is debug or worse"));
       await world.createPod({ name: `said-${name}` });
       await world.running(`said-${name}`);
+      await node.kubectl("delete", "pod", `said-${name}`, "--wait=true");
       if (name === "driver") await node.kubectl("delete", "resourceslices", "--all");
       await until(`${name} logs all`, async () => (await world.ownLogs(name)).includes(line), 20_000, 200);
       await world.inOwn(name, program, "log-level", "configured");
