@@ -43,7 +43,7 @@ export class FailedCreations {
     const key = this.#making.get(ref.id);
     if (key === undefined) return "";
     this.#making.delete(ref.id);
-    if (this.#failing.size >= MAX_KEPT) return "";
+    if (this.#failing.size >= MAX_KEPT && !this.#failing.has(key)) return "";
     const failing = this.#failing.get(key) ?? { count: 0, ref, forget: () => {} };
     failing.count += 1;
     failing.forget();
