@@ -5,16 +5,21 @@ import { CgroupFault } from "../../src/enforce/ports.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 
 // cgroup2 mounted with nsdelegate: the agent's own container is the root of its cgroup namespace.
+async function unwritable(node: PlayedNode): ReturnType<PlayedNode["run"]> {
+  const own = await node.run("own", "nri-agent");
+  const write = node.hand.write.bind(node.hand);
+  node.hand.write = (path, cpus) => {
+    if (path === own.cgroup) throw new CgroupFault("denied", `Cannot write ${path}: EPERM`);
+    write(path, cpus);
+  };
+  return own;
+}
+
 describe("the agent's own container, whose cgroup the agent may not write", () => {
   for (const canUpdate of [true, false]) {
     it(`is moved by the runtime, ${canUpdate ? "by updates" : "by replies"}, and holds up no claim`, async () => {
       const node = await PlayedNode.up({ lever: "file", canUpdate });
-      const own = await node.run("own", "nri-agent");
-      const write = node.hand.write.bind(node.hand);
-      node.hand.write = (path, cpus) => {
-        if (path === own.cgroup) throw new CgroupFault("denied", `Cannot write ${path}: EPERM`);
-        write(path, cpus);
-      };
+      const own = await unwritable(node);
       const claim = await node.claim({ cpus: "4-5" }, ["p"]);
       await node.clock.pass(1000);
       // Without updates masks ride on the reply to somebody's hook.
@@ -29,12 +34,7 @@ describe("the agent's own container, whose cgroup the agent may not write", () =
 
   it("is off a prepared claim before its container starts, so that a partition that fails refuses no start", async () => {
     const node = await PlayedNode.up();
-    const own = await node.run("own", "nri-agent");
-    const write = node.hand.write.bind(node.hand);
-    node.hand.write = (path, cpus) => {
-      if (path === own.cgroup) throw new CgroupFault("denied", `Cannot write ${path}: EPERM`);
-      write(path, cpus);
-    };
+    const own = await unwritable(node);
     const claim = await node.claim({ cpus: "4-5" }, ["p"]);
     await node.clock.pass(1000);
     const pod = node.runtime.pod("p");
