@@ -143,6 +143,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     candidates: () => live.parts.offer.candidates,
     log,
     now: () => Date.now(),
+    entry: (uid) => ledger.get(uid),
   });
   const shortage = new Shortage();
   const perClaim = new PerKey();
@@ -281,7 +282,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   program.supervise(cdiKeeper.run(signal));
   program.supervise(finishPreparing(recovery, signal));
   program.supervise(rebuilding.keepReading(signal).then(() => nameBare(recovery, signal)));
-  program.supervise(collectGone(recovery, signal));
+  program.supervise(collectGone(recovery, (claim) => status.seen(claim, signal), signal));
   log.info("serving", {
     node: settings.nodeName,
     devices: live.parts.plan.devices.length,

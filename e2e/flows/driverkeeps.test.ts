@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { holdBare, nameBare } from "@dracpu/driver/prepare/adoption.ts";
 import { CdiKeeper } from "@dracpu/driver/prepare/cdikeeper.ts";
+import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import { collectGone, finishPreparing } from "@dracpu/driver/prepare/recovery.ts";
 import { Reservations } from "@dracpu/driver/prepare/reservations.ts";
 import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
@@ -43,7 +44,9 @@ describe("the driver keeps what it promised", () => {
       get: (namespace: string, name: string, signal: AbortSignal) =>
         name === "a" ? Promise.reject(away(true, "not now")) : get(namespace, name, signal),
     };
-    void collectGone({ ...world.recovery, reader }, world.stop.signal, looks);
+    const seen: string[] = [];
+    const onSeen = ({ metadata }: ResourceClaim): unknown => seen.push(metadata.name);
+    void collectGone({ ...world.recovery, reader }, onSeen, world.stop.signal, looks);
     await until("it has looked at b once", () => world.reads.includes("b"), 3000, 5);
     world.claims.set("b", b as never);
     await until("it has looked at b twice", () => world.reads.filter((one) => one === "b").length === 2, 3000, 5);
@@ -53,9 +56,10 @@ describe("the driver keeps what it promised", () => {
       ["b", "prepared"],
     ]);
     world.claims.delete("b");
-    void collectGone(world.recovery, world.stop.signal, looks);
+    void collectGone(world.recovery, onSeen, world.stop.signal, looks);
     await until("b is released", () => world.ledger.get(uidOf("b")) === undefined, 5000, 10);
     expect(world.ledger.get(uidOf("a"))?.phase).to.equal("prepared");
+    expect(seen, "told of those that are there").to.include("a");
   });
 
   it("writes a CDI file again that vanished, also of the claim that was prepared last", async () => {

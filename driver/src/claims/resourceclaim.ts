@@ -19,7 +19,13 @@ export interface ResourceClaim {
     };
     readonly reservedFor?: readonly ConsumerReference[];
     /** What drivers say of what they have given. */
-    readonly devices?: readonly { readonly driver: string; readonly data?: { readonly cpus?: string } }[];
+    readonly devices?: readonly {
+      readonly driver: string;
+      readonly pool?: string;
+      readonly device?: string;
+      readonly shareID?: string;
+      readonly data?: { readonly request?: string; readonly cpus?: string };
+    }[];
   };
 }
 

@@ -1,6 +1,7 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
+import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { Entry, Ledger } from "../ledger/ledger.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, ClaimReader, PrepareLog } from "./ports.ts";
@@ -49,12 +50,19 @@ export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal)
 /**
  * Claims whose object is gone are released: an Unprepare may have been lost with the kubelet's own state. Nothing is released on one
  * answer: the claim has to be gone at a second look some time later.
+ *
+ * @param onSeen told of those that are there.
  */
-export async function collectGone(parts: RecoveryParts, signal: AbortSignal, when = LOOKS): Promise<void> {
+export async function collectGone(
+  parts: RecoveryParts,
+  onSeen: (claim: ResourceClaim) => void,
+  signal: AbortSignal,
+  when = LOOKS,
+): Promise<void> {
   await pause(when.firstMs * (1 + parts.random()), signal);
   while (!signal.aborted) {
     const gone: Entry[] = [];
-    for (const entry of parts.ledger.entries()) if (await isGone(parts, entry, signal)) gone.push(entry);
+    for (const entry of parts.ledger.entries()) if (await isGone(parts, entry, signal, onSeen)) gone.push(entry);
     if (gone.length > 0) await pause(when.againMs, signal);
     for (const { claim } of gone) {
       if (signal.aborted) return;
@@ -76,12 +84,19 @@ export async function collectGone(parts: RecoveryParts, signal: AbortSignal, whe
   }
 }
 
-async function isGone(parts: RecoveryParts, { claim, phase }: Entry, signal: AbortSignal): Promise<boolean> {
+async function isGone(
+  parts: RecoveryParts,
+  { claim, phase }: Entry,
+  signal: AbortSignal,
+  onSeen?: (claim: ResourceClaim) => void,
+): Promise<boolean> {
   // One without a name was left by another driver, and is looked for by its uid.
   if (signal.aborted || phase === "draining" || claim.name === "") return false;
   try {
     const found = await within(READ_MS, [signal], (bounded) => parts.reader.get(claim.namespace, claim.name, bounded));
-    return found?.metadata.uid !== claim.uid;
+    if (found?.metadata.uid !== claim.uid) return true;
+    onSeen?.(found);
+    return false;
   } catch (cause) {
     parts.log.info("cannot ask for a claim now", { claimUID: claim.uid, cause: (cause as Error).message });
     return false;

@@ -1,8 +1,10 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ShareRecord } from "@dracpu/shared-proto/contract/records.ts";
+import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import { readResults, type OwnResult } from "../claims/decide.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
-import type { OwnResult } from "../claims/decide.ts";
-import type { PrepareLog } from "../prepare/ports.ts";
+import type { Entry } from "../ledger/ledger.ts";
+import { isReaderFault, type PrepareLog } from "../prepare/ports.ts";
 import type { StatusApi } from "./ports.ts";
 
 /** An entry of a claim's `status.devices` (KEP-4817; k8s.io/api v0.36.3, resource/v1/types.go, AllocatedDeviceStatus). */
@@ -67,25 +69,86 @@ export interface ClaimStatusOptions {
   readonly log: PrepareLog;
   /** Milliseconds since 1970. */
   now(): number;
+  /** What this node holds for a claim; `undefined` ends the tries to say so. */
+  entry(uid: string): Entry | undefined;
 }
 
-/** Writes `status.devices` of prepared claims, for people. Nothing waits for it, and it may be lost. */
+/** Writes `status.devices` of prepared claims, for people. Nothing waits for it; it is tried until it is there, or the claim has no CPUs any more. */
 export class ClaimStatus {
   readonly #o: ClaimStatusOptions;
-  #said = false;
+  readonly #retry: { readonly firstMs: number; readonly maxMs: number };
+  /** By claim's uid. */
+  readonly #waiting = new Map<string, { readonly claim: ResourceClaim; readonly devices: readonly DeviceStatus[] }>();
+  #writing = false;
+  #said = "";
 
-  constructor(options: ClaimStatusOptions) {
+  constructor(options: ClaimStatusOptions, retry = { firstMs: 1000, maxMs: 60_000 }) {
     this.#o = options;
+    this.#retry = retry;
   }
 
   tell(claim: ResourceClaim, results: readonly OwnResult[], shares: readonly ShareRecord[], signal: AbortSignal): void {
-    const { api, driver, candidates, log, now } = this.#o;
+    const { driver, candidates, now } = this.#o;
     const devices = statusOf(claim, results, shares, candidates(), driver, now());
-    if (devices.length === 0) return;
-    api.devices(claim, devices, signal).catch((cause: unknown) => {
-      if (!this.#said)
-        log.warn("claims' status cannot be written; people see no CPUs in it", { cause: (cause as Error).message });
-      this.#said = true;
-    });
+    if (devices.length === 0 || devices.every((one) => isSaid(claim, one))) return;
+    this.#waiting.set(claim.metadata.uid, { claim, devices });
+    if (!this.#writing) void this.#write(signal);
   }
+
+  /** A claim was read for another reason: what an earlier life of this driver did not come to say is said now. */
+  seen(claim: ResourceClaim, signal: AbortSignal): void {
+    const entry = this.#o.entry(claim.metadata.uid);
+    if (entry?.phase !== "prepared" || this.#waiting.has(claim.metadata.uid)) return;
+    const read = readResults(claim, this.#o.driver);
+    if (read.kind === "results") this.tell(claim, read.results, entry.shares, signal);
+  }
+
+  async #write(signal: AbortSignal): Promise<void> {
+    this.#writing = true;
+    const backoff = new Backoff(this.#retry.firstMs, this.#retry.maxMs);
+    while (this.#waiting.size > 0 && !signal.aborted) {
+      for (const [uid, waiting] of this.#waiting) {
+        const phase = this.#o.entry(uid)?.phase;
+        const isOver = phase === undefined || phase === "draining" || (await this.#try(waiting, signal));
+        // Meanwhile there may be something else to say of it.
+        if (isOver && this.#waiting.get(uid) === waiting) this.#waiting.delete(uid);
+      }
+      if (this.#waiting.size > 0) await pause(backoff.nextMs(), signal);
+    }
+    this.#writing = false;
+  }
+
+  /** @returns whether no other try is of use. */
+  async #try(
+    { claim, devices }: { readonly claim: ResourceClaim; readonly devices: readonly DeviceStatus[] },
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await this.#o.api.devices(claim, devices, signal);
+      this.#said = "";
+      return true;
+    } catch (cause) {
+      const why = (cause as Error).message;
+      if (why !== this.#said && !signal.aborted)
+        this.#o.log.warn("a claim's status cannot be written; people see no CPUs in it", {
+          claim: `${claim.metadata.namespace}/${claim.metadata.name}`,
+          claimUID: claim.metadata.uid,
+          cause: why,
+        });
+      this.#said = why;
+      return isReaderFault(cause) && !cause.isTransient;
+    }
+  }
+}
+
+function isSaid(claim: ResourceClaim, wanted: DeviceStatus): boolean {
+  return (claim.status?.devices ?? []).some(
+    (one) =>
+      one.driver === wanted.driver &&
+      one.pool === wanted.pool &&
+      one.device === wanted.device &&
+      one.shareID === wanted.shareID &&
+      one.data?.request === wanted.data.request &&
+      one.data.cpus === wanted.data.cpus,
+  );
 }

@@ -29,7 +29,7 @@ export interface KubernetesEvent {
 }
 
 export interface StatusApi {
-  /** Writes what is known of a claim's allocated devices of this driver into its status. @throws Error with a sentence. */
+  /** Writes what is known of a claim's allocated devices of this driver into its status. @throws Error with a sentence, and `isTransient` where trying again may help. */
   devices(claim: ResourceClaim, devices: readonly DeviceStatus[], signal: AbortSignal): Promise<void>;
 }
 
