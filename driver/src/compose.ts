@@ -38,11 +38,12 @@ import { CdiKeeper } from "./prepare/cdikeeper.ts";
 import { collectGone, finishPreparing, type RecoveryParts } from "./prepare/recovery.ts";
 import { Reservations } from "./prepare/reservations.ts";
 import { Releaser } from "./prepare/releaser.ts";
+import { NodeTaint } from "./publish/nodetaint.ts";
 import { Publisher } from "./publish/publisher.ts";
 import { ClaimStatus } from "./report/claimstatus.ts";
 import { tidingsOf } from "./report/agentevents.ts";
 import { claimNamed, Reporter } from "./report/reporter.ts";
-import { devicesFor } from "./slices/kept.ts";
+import { devicesFor, wishes } from "./slices/kept.ts";
 
 /**
  * Puts the driver together and starts it: lock, topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
@@ -213,16 +214,13 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     now: () => performance.now(),
     time: () => Date.now(),
   });
+  const taint = new NodeTaint();
   const publisher = new Publisher({
     api,
     driver: DRIVER_NAME,
     nodeName: settings.nodeName,
-    devices: (kept) => (preconditions.unsuited() === undefined ? devicesFor(live.parts.plan, kept) : []),
-    wishes: {
-      shared: true,
-      lists: true,
-      mapping: settings.publishNodeAllocatableResourceMapping ? "1.36" : "none",
-    },
+    devices: (kept) => (preconditions.unsuited() === undefined ? devicesFor(live.parts.plan, kept, taint.taint) : []),
+    wishes: wishes(settings.publishNodeAllocatableResourceMapping),
     log,
   });
   const kubelet = new Kubelet({
@@ -243,8 +241,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       rebuilding: rebuilding.why(),
       agent: link.state(),
       offers: live.parts.plan,
-      others: [...preconditions.findings(), ...checkpoint.findings(), ...cdiKeeper.findings()],
+      others: [...live.findings(), ...preconditions.findings(), ...checkpoint.findings(), ...cdiKeeper.findings()],
     });
+
+  const allProblems = (): Finding[] => [...problems(), ...preconditions.agentFindings()];
 
   const inspect = new AgentInspect(settings.inspectSocket);
   const preconditions = preconditionsOf(
@@ -277,7 +277,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   program.supervise(preconditions.first.then(() => publisher.run(signal)));
   program.supervise(live.run(signal));
   program.supervise(preconditions.run(signal));
-  program.supervise(tellProblems({ problems, preconditions, sight, reporter, node: settings.nodeName }, signal));
+  program.supervise(tellProblems({ problems: allProblems, sight, reporter, node: settings.nodeName }, signal));
+  program.supervise(taint.run(allProblems, () => publisher.kick(), log, signal));
   program.supervise(checkpoint.run(signal));
   program.supervise(cdiKeeper.run(signal));
   program.supervise(finishPreparing(recovery, signal));

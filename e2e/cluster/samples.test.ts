@@ -133,7 +133,7 @@ describe("the samples", function () {
     );
     const machine = readMachine(SysfsOverlay.parse(twoSockets(), undefined));
     const plan = planDevices(machine, { mode, groupBy: "numanode", reserved: CpuSet.empty, keepShared: 0 });
-    const devices = devicesFor(plan, { shared: true, lists: false, mapping: "none" });
+    const devices = devicesFor(plan, { shared: true, lists: false, taints: true, mapping: "none" });
     const nodeUid = await node.kubectl("get", "node", name, "-o", "jsonpath={.metadata.uid}");
     for (const slice of planSlices(devices, { driver: "dra.cpu", nodeName: name, nodeUid }, 1))
       await node.apply({ ...slice, metadata: { ...slice.metadata, labels: LABELS } });

@@ -29,6 +29,7 @@ describe("the driver, with an agent", () => {
       ],
     });
     expect(await world.prepare("a")).to.deep.equal(first);
+    expect(world.served, "told once").to.deep.equal(["a"]);
     const loaded = await world.file.load();
     expect(
       loaded.kind === "memory" && loaded.memory.entries.map((one) => one.shares[0]?.cpus.toString()),
@@ -105,8 +106,10 @@ describe("the driver, with an agent", () => {
     await world.agentGone();
     expect(message(await world.prepare("a", AbortSignal.timeout(600)))).to.include("the NRI agent is not running");
     expect(world.ledger.held().toString()).to.equal("1-2");
+    expect(world.served).to.deep.equal([]);
     await world.serve(new TestAgent());
     expect(message(await world.prepare("a"))).to.equal("prepared");
+    expect(world.served, "told of a claim whose first call failed").to.deep.equal(["a"]);
     expect(world.held()).to.equal("1-2");
   });
 

@@ -36,7 +36,7 @@ describe("the driver and an odd API server", () => {
       driver: "dra.cpu",
       nodeName: NODE,
       devices: () => [{ name: "d", attributes: {} }],
-      wishes: { shared: true, lists: false, mapping: "none" },
+      wishes: { shared: true, lists: false, taints: true, mapping: "none" },
       log,
     });
     const ended = publisher.run(stop.signal).then(

@@ -40,10 +40,17 @@ describe("the driver's process, on a machine whose CPUs go offline and come back
     await until("the agent follows", () => told() === "0-2,4-7", SOON_MS, 20);
     expect(cpusOf(stays.uid)).to.equal("2-3");
     expect(node.driver.log()).to.include("a claim holds CPUs that are not online");
+    // Everywhere; and nobody's rollout waits for the CPU.
+    const ready = await fetch(node.readyz);
+    expect(ready.status).to.equal(200);
+    expect(await ready.text()).to.match(/^ok\nCPUs 3 of claim default\/stays are not online \[DRACPU-211\]$/m);
+    const metrics = await (await fetch(node.readyz.replace("readyz", "metrics"))).text();
+    expect(metrics).to.match(/^dra_cpu_findings\{.*DRACPU-211.*\} 1$/m);
 
     node.online("0-7");
     await until("all are offered again", () => offered() === "7", SOON_MS, 20);
     await until("the agent knows", () => told() === "0-7", SOON_MS, 20);
+    expect(await (await fetch(node.readyz)).text()).to.equal("ok\n");
     for (const one of [stays, next]) expect(await kubelet.unprepare(one)).to.equal("");
   });
 

@@ -47,6 +47,8 @@ export class DriverWorld {
   readonly recovery: RecoveryParts;
   /** Names of claims that the API server was asked for. */
   readonly reads: string[] = [];
+  /** Claims that people were told of. */
+  readonly served: string[] = [];
   readFails: Error | undefined;
   offer: Offer;
   agent = new TestAgent();
@@ -137,7 +139,7 @@ export class DriverWorld {
       onPrepared: () => {},
       onUnprepared: () => {},
       onReleaseFailed: () => {},
-      onServed: () => {},
+      onServed: ({ metadata }) => this.served.push(metadata.name),
       now: () => performance.now(),
       time: () => Date.now(),
     });

@@ -1,6 +1,8 @@
 import { ApiServer } from "@dracpu/driver/apiserver/apiserver.ts";
 import { ApiHttp } from "@dracpu/driver/apiserver/http.ts";
 import { Publisher } from "@dracpu/driver/publish/publisher.ts";
+import { TAINT_KEY } from "@dracpu/driver/publish/nodetaint.ts";
+import type { DeviceTaint } from "@dracpu/driver/slices/device.ts";
 import { devicesFor, dropped, type Kept } from "@dracpu/driver/slices/kept.ts";
 import { GROUP_BY } from "@dracpu/driver/slices/groups.ts";
 import { planDevices, type DeviceOptions, type DevicePlan } from "@dracpu/driver/slices/plan.ts";
@@ -13,7 +15,7 @@ import { ControlPlane } from "../kit/node/controlplane.ts";
 import { until } from "../kit/node/processes.ts";
 import { machine as overlayOf, MACHINES } from "../machines/build.ts";
 
-const DEFAULTS: Kept = { shared: true, lists: true, mapping: "none" };
+const DEFAULTS: Kept = { shared: true, lists: true, taints: true, mapping: "none" };
 const QUIET = { info: () => {}, warn: () => {}, error: () => {} };
 const NEVER = new AbortController().signal;
 
@@ -34,9 +36,15 @@ const rooted = (): DevicePlan => {
 
 // A fake API server accepts what the real one refuses, so every shape is shown to the real one.
 for (const [gates, expected] of [
-  [undefined, { shared: true, lists: false, mapping: "none" }],
-  ["DRAListTypeAttributes=true,DRANodeAllocatableResources=true", { shared: true, lists: true, mapping: "1.36" }],
-  ["DRAConsumableCapacity=false", { shared: false, lists: false, mapping: "none" }],
+  [undefined, { shared: true, lists: false, taints: true, mapping: "none" }],
+  [
+    "DRAListTypeAttributes=true,DRANodeAllocatableResources=true",
+    { shared: true, lists: true, taints: true, mapping: "1.36" },
+  ],
+  [
+    "DRAConsumableCapacity=false,DRADeviceTaints=false",
+    { shared: false, lists: false, taints: false, mapping: "none" },
+  ],
 ] as const) {
   describe(`slices, on a real API server with ${gates ?? "its default feature gates"}`, function () {
     this.timeout(120_000);
@@ -72,6 +80,14 @@ for (const [gates, expected] of [
     }
 
     it("are published in the form that it keeps, and what is lost is said", async () => {
+      const devices = async (): Promise<{ taints?: object[] }[]> => {
+        const { items } = await plane.request<{ items: { spec: { devices: object[] } }[] }>(
+          "GET",
+          "/apis/resource.k8s.io/v1/resourceslices",
+        );
+        return items.flatMap((slice) => slice.spec.devices);
+      };
+      let taint: DeviceTaint | undefined = { key: TAINT_KEY, value: "DRACPU-106", effect: "NoSchedule" };
       const api = new ApiServer(new ApiHttp(plane.kubeconfig), QUIET);
       const stop = new AbortController();
       const tried: Kept[] = [];
@@ -81,15 +97,15 @@ for (const [gates, expected] of [
         nodeName: "n",
         devices: (kept) => {
           tried.push(kept);
-          return devicesFor(rooted(), kept);
+          return devicesFor(rooted(), kept, taint);
         },
         wishes: { ...DEFAULTS, mapping: "1.36" },
         log: QUIET,
       });
       const ended = publisher.run(stop.signal);
       await until("slices are published", () => publisher.state().published, 20_000, 20);
-      stop.abort();
-      await ended;
+      const tainted = (await devices()).filter((one) => one.taints !== undefined).length;
+      expect(tainted).to.equal(expected.taints ? 8 : 0);
       const told = publisher.state().dropped.join("\n");
       expect(tried.at(-1)).to.deep.equal({
         ...expected,
@@ -98,11 +114,13 @@ for (const [gates, expected] of [
       expect(told.includes("DRAListTypeAttributes")).to.equal(tried.at(-1)?.lists === false);
       expect(told.includes("DRANodeAllocatableResources")).to.equal(expected.mapping === "none");
       expect(told.includes("DRAConsumableCapacity")).to.equal(!expected.shared);
-      const { items } = await plane.request<{ items: { spec: { devices: object[] } }[] }>(
-        "GET",
-        "/apis/resource.k8s.io/v1/resourceslices",
-      );
-      expect(items.flatMap((slice) => slice.spec.devices).length).to.equal(expected.shared ? 8 : 223);
+      expect(told.includes("DRADeviceTaints")).to.equal(!expected.taints);
+      taint = undefined;
+      publisher.kick();
+      await until("no taint is left", async () => (await devices()).every((one) => one.taints === undefined), 20_000);
+      stop.abort();
+      await ended;
+      expect((await devices()).length).to.equal(expected.shared ? 8 : 223);
     });
 
     it("are refused for an unknown field by a 500 that says so", async () => {

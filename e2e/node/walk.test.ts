@@ -29,6 +29,12 @@ describe("a real node with a problem says so everywhere:", function () {
     const { items } = await node.json<{ items: { spec: { devices?: object[] } }[] }>("get", "resourceslices");
     return items.reduce((sum, one) => sum + (one.spec.devices ?? []).length, 0);
   };
+  const taints = async (): Promise<readonly string[]> => {
+    const { items } = await node.json<{ items: { spec: { devices?: { taints?: { value: string }[] }[] } }[] }>(
+      ...["get", "resourceslices"],
+    );
+    return items.flatMap(({ spec }) => (spec.devices ?? []).flatMap((one) => one.taints ?? [])).map((one) => one.value);
+  };
   const readyz = (port: number): Promise<string> => {
     const code = `fetch("http://127.0.0.1:${port}/readyz").then(async (r) => process.stdout.write(r.status + " " + (await r.text())))`;
     return node.run(process.execPath, ["-e", code]);
@@ -44,7 +50,17 @@ describe("a real node with a problem says so everywhere:", function () {
     pair.agent?.signal("SIGKILL");
     await pair.agent?.exited;
     isSeen(await walk.sees("agent killed", "DRACPU-106"));
+    // A little longer, and the scheduler takes another node; here there is none.
+    await until("the node's devices have a taint", async () => (await taints()).includes("DRACPU-106"), 60_000);
+    await world.createPod({ name: "claimed", template: "one" });
+    await until(
+      "the scheduler says why",
+      async () => (await node.kubectl("get", "events")).includes("cannot allocate all claims"),
+      20_000,
+    );
     pair.startAgent();
+    await world.running("claimed", 60_000);
+    expect(await taints()).to.deep.equal([]);
     await walk.fine();
   });
 

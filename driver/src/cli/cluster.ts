@@ -24,7 +24,7 @@ export function printNodes(nodes: readonly NodeView[], byDevice: boolean): strin
       ),
     ]).join("\n");
   return columns([
-    ["NODE", "CPUS", "TAKEN", "FREE", "LARGEST", "FRAGMENTED", "CLAIMS"],
+    ["NODE", "CPUS", "TAKEN", "FREE", "LARGEST", "FRAGMENTED", "CLAIMS", "TAINTS"],
     ...nodes.map((one) => [
       one.node,
       String(one.capacity),
@@ -33,6 +33,7 @@ export function printNodes(nodes: readonly NodeView[], byDevice: boolean): strin
       String(one.largest),
       one.free === 0 ? "" : `${Math.round((1 - one.largest / one.free) * 100)} %`,
       String(one.claims),
+      one.taints.join(", "),
     ]),
     ...(nodes.length === 1
       ? []
@@ -45,6 +46,7 @@ export function printNodes(nodes: readonly NodeView[], byDevice: boolean): strin
             String(Math.max(...nodes.map((one) => one.largest))),
             "",
             sum((one) => one.claims),
+            "",
           ],
         ]),
   ]).join("\n");

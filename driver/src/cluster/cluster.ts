@@ -17,6 +17,7 @@ export interface DeviceView {
   readonly l3: string;
   readonly capacity: number;
   readonly taken: number;
+  readonly taints: readonly string[];
 }
 
 export interface NodeView {
@@ -27,6 +28,8 @@ export interface NodeView {
   /** Most that one device has left: no request can get more. */
   readonly largest: number;
   readonly claims: number;
+  /** Of any of its devices, as `key=value:effect`: the scheduler gives nothing there to claims that do not tolerate them. */
+  readonly taints: readonly string[];
   readonly devices: readonly DeviceView[];
 }
 
@@ -66,6 +69,7 @@ export function nodeViews(
         numa: intOf(device.attributes?.["resource.kubernetes.io/numaNode"]),
         capacity: Number(device.capacity?.[CPU_CAPACITY]?.value ?? 1),
         taken: taken.get(`${spec.pool.name}/${device.name}`) ?? 0,
+        taints: (device.taints ?? []).map((one) => `${one.key}=${one.value}:${one.effect}`),
       });
   }
   return [...nodes]
@@ -78,6 +82,7 @@ export function nodeViews(
         free: sum((one) => Math.max(0, one.capacity - one.taken)),
         largest: Math.max(0, ...devices.map((one) => one.capacity - one.taken)),
         claims: holders.get(node)?.size ?? 0,
+        taints: [...new Set(devices.flatMap((one) => one.taints))],
         devices: devices.sort((a, b) => (a.name < b.name ? -1 : 1)),
       };
     })

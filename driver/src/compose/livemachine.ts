@@ -1,8 +1,10 @@
+import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import type { DriverSettings } from "../config/settings.ts";
 import { cpusOf, type Ledger } from "../ledger/ledger.ts";
+import { offlineFindings } from "../picture/findings.ts";
 import { machineOf, onlineText, type MachineParts } from "./machine.ts";
 
 /** sysfs tells nobody of a change; its one line is read this often. */
@@ -65,6 +67,14 @@ export class LiveMachine {
           cpus: cpusOf(entry).toString(),
           code: CODES.claimCpusOffline.id,
         });
+  }
+
+  findings(): Finding[] {
+    return this.#ledger.entries().flatMap((entry) => {
+      const { namespace, name, uid } = entry.claim;
+      const called = name === "" ? uid : `${namespace}/${name}`;
+      return offlineFindings(called, cpusOf(entry), this.#parts.machine.online);
+    });
   }
 
   async run(signal: AbortSignal): Promise<void> {

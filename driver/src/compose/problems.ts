@@ -2,7 +2,6 @@ import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { LinkState } from "../prepare/agentlink.ts";
 import type { PublishState } from "../publish/publisher.ts";
-import type { Preconditions } from "../preconditions/preconditions.ts";
 import { tellNodeProblems } from "../report/nodeproblems.ts";
 import { nodeNamed, type Reporter } from "../report/reporter.ts";
 import type { Sight } from "./sight.ts";
@@ -34,7 +33,6 @@ export function problemsOf(now: {
 export function tellProblems(
   from: {
     readonly problems: () => readonly Finding[];
-    readonly preconditions: Preconditions;
     readonly sight: Sight;
     readonly reporter: Reporter;
     readonly node: string;
@@ -42,7 +40,7 @@ export function tellProblems(
   signal: AbortSignal,
 ): Promise<void> {
   return tellNodeProblems(
-    () => [...from.problems(), ...from.preconditions.agentFindings()],
+    from.problems,
     ({ code, text }) => {
       from.sight.happened("problem", text);
       from.reporter.tell(nodeNamed(from.node), "NodeProblem", text, signal, code);

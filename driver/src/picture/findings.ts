@@ -22,9 +22,7 @@ export function claimFindings(known: readonly Known[], machine: Machine, agent: 
         text: `CPUs ${twice.toString()} are held by ${name} and by ${others.join(", ")}`,
       });
     }
-    const gone = cpus.minus(machine.online);
-    if (!gone.isEmpty)
-      found.push({ code: CODES.claimCpusOffline, text: `CPUs ${gone.toString()} of ${name} are not online` });
+    found.push(...offlineFindings(nameOf(one), cpus, machine.online));
     // Claims that nobody has prepared since the boot are the driver's alone; those being released leave one before the other.
     if (agent === undefined || entry?.phase === "allocated" || entry?.phase === "draining") continue;
     if (held === undefined)
@@ -36,6 +34,13 @@ export function claimFindings(known: readonly Known[], machine: Machine, agent: 
       });
   }
   return found;
+}
+
+/** @param name of the claim. */
+export function offlineFindings(name: string, cpus: CpuSet, online: CpuSet): Finding[] {
+  const gone = cpus.minus(online);
+  const text = `CPUs ${gone.toString()} of claim ${name} are not online`;
+  return gone.isEmpty ? [] : [{ code: CODES.claimCpusOffline, text }];
 }
 
 /** What containers are not as they should be. */

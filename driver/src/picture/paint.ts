@@ -47,6 +47,8 @@ export function paint(now: Sitters): Picture {
     ...claimFindings(known, machine, agent),
     ...containerFindings(containers),
   ];
+  // The driver itself may have said the same of a claim.
+  const isNew = ({ text }: Finding, n: number): boolean => findings.findIndex((one) => one.text === text) === n;
   if (!now.driver.isRunning) findings.unshift({ code: CODES.driverAway, text: now.driver.why });
   const held = CpuSet.union(known.map(({ cpus }) => cpus));
   const draining = CpuSet.union(known.filter(isDraining).map(({ cpus }) => cpus));
@@ -71,7 +73,7 @@ export function paint(now: Sitters): Picture {
     threads: threads(now, known, containers),
     claims: claimViews(known, machine),
     containers,
-    findings: findings.map(findingView),
+    findings: findings.filter(isNew).map(findingView),
   };
 }
 

@@ -54,7 +54,7 @@ export interface PreparerOptions {
   newOperationId(): string;
   onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
   onUnprepared(outcome: Outcome): void;
-  /** A claim that had no CPUs before is prepared. */
+  /** A claim is prepared that was not before; earlier calls for it may have failed. */
   onServed(claim: ResourceClaim, entry: Entry): void;
   /** Kubernetes tells nobody about a release that fails. */
   onReleaseFailed(claim: ClaimRef, why: string): void;
@@ -193,7 +193,7 @@ export class Preparer implements DraPlugin {
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
     const prepared: Entry = { ...now, phase: "prepared", results: entry.results };
     this.#o.ledger.put(prepared);
-    if (known === undefined && claim !== undefined) this.#o.onServed(claim, prepared);
+    if (known?.phase !== "prepared" && claim !== undefined) this.#o.onServed(claim, prepared);
     return prepared;
   }
 

@@ -229,7 +229,7 @@ export class Publisher {
   }
 }
 
-const OPTIONAL = ["nodeAllocatableResourceMappings", "nodeAllocatableResources", "capacity"] as const;
+const OPTIONAL = ["nodeAllocatableResourceMappings", "nodeAllocatableResources", "capacity", "taints"] as const;
 
 /** Whether the server has what is wanted; what it adds by itself does not count. */
 function isStored(stored: StoredSlice | undefined, wanted: ResourceSlice): boolean {

@@ -4,6 +4,7 @@ export interface Device {
   readonly attributes: Readonly<Record<string, Attribute>>;
   readonly capacity?: Readonly<Record<string, Capacity>>;
   readonly allowMultipleAllocations?: boolean;
+  readonly taints?: readonly DeviceTaint[];
   /** The name of 1.36 (alpha, DRANodeAllocatableResources). */
   readonly nodeAllocatableResourceMappings?: Readonly<
     Record<string, { readonly capacityKey?: string; readonly allocationMultiplier: string }>
@@ -18,6 +19,13 @@ export interface Device {
       }
     >
   >;
+}
+
+/** DRADeviceTaints, on by default from 1.36; the server adds when. */
+export interface DeviceTaint {
+  readonly key: string;
+  readonly value: string;
+  readonly effect: "NoSchedule";
 }
 
 /** Exactly one of them; lists need the feature gate DRAListTypeAttributes. */

@@ -1,5 +1,5 @@
 import { CPU_CAPACITY } from "./capacity.ts";
-import type { Device } from "./device.ts";
+import type { Device, DeviceTaint } from "./device.ts";
 import type { DevicePlan } from "./plan.ts";
 import { hasList } from "./slices.ts";
 
@@ -9,12 +9,19 @@ export interface Kept {
   readonly shared: boolean;
   /** Lists as attributes: DRAListTypeAttributes. */
   readonly lists: boolean;
+  /** DRADeviceTaints, on by default from 1.36. */
+  readonly taints: boolean;
   /** Under which name CPUs of claims are charged to the node: DRANodeAllocatableResources. */
   readonly mapping: "1.36" | "1.37" | "none";
 }
 
-/** The plan's devices in the form that an API server keeps. */
-export function devicesFor(plan: DevicePlan, kept: Kept): Device[] {
+/** What is tried first. */
+export function wishes(withMapping: boolean): Kept {
+  return { shared: true, lists: true, taints: true, mapping: withMapping ? "1.36" : "none" };
+}
+
+/** The plan's devices in the form that an API server keeps. @param taint of all of them. */
+export function devicesFor(plan: DevicePlan, kept: Kept, taint?: DeviceTaint): Device[] {
   const devices = kept.shared ? plan.devices : plan.individual;
   return devices.map((device) => ({
     ...device,
@@ -22,6 +29,7 @@ export function devicesFor(plan: DevicePlan, kept: Kept): Device[] {
       ? device.attributes
       : Object.fromEntries(Object.entries(device.attributes).filter(([, value]) => !("strings" in value))),
     ...mapping(device, kept.mapping),
+    ...(taint !== undefined && kept.taints ? { taints: [taint] } : {}),
   }));
 }
 
@@ -56,6 +64,13 @@ export function dropped(kept: Kept, sent: readonly Device[], got: readonly Parti
       kept: { ...kept, shared: false },
       sentence:
         "the API server drops allowMultipleAllocations, so CPUs are offered one by one, as in individual mode: grouped devices need the feature gate DRAConsumableCapacity (on by default from 1.36)",
+    };
+  }
+  if (kept.taints && lost((device) => device.taints !== undefined)) {
+    return {
+      kept: { ...kept, taints: false },
+      sentence:
+        "the API server drops taints of devices, so the scheduler goes on placing claims on this node, where they wait: it needs the feature gate DRADeviceTaints (on by default from 1.36)",
     };
   }
   const field = kept.mapping === "1.36" ? "nodeAllocatableResourceMappings" : "nodeAllocatableResources";

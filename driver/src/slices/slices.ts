@@ -2,7 +2,7 @@ import type { Device, ResourceSlice } from "./device.ts";
 
 /** resource/v1 ResourceSliceMaxDevices, and the same where a device of the slice has a list, a taint or a counter. */
 const MAX_DEVICES = 128;
-const MAX_DEVICES_WITH_LISTS = 64;
+const MAX_DEVICES_WITH_MORE = 64;
 
 export interface PoolOwner {
   readonly driver: string;
@@ -16,7 +16,7 @@ export interface PoolOwner {
  */
 export function planSlices(devices: readonly Device[], owner: PoolOwner, generation: number): ResourceSlice[] {
   const chunks: (readonly Device[])[] = [];
-  const size = devices.some(hasList) ? MAX_DEVICES_WITH_LISTS : MAX_DEVICES;
+  const size = devices.some((one) => hasList(one) || one.taints !== undefined) ? MAX_DEVICES_WITH_MORE : MAX_DEVICES;
   for (let at = 0; at < devices.length; at += size) chunks.push(devices.slice(at, at + size));
   if (chunks.length === 0) chunks.push([]);
   return chunks.map((chunk, n) => ({

@@ -66,13 +66,18 @@ describe("the cluster as the API server counts it", () => {
   it("has each node's capacity, what is taken, and the most that one request can get", () => {
     const views = nodeViews(slices, claims, "dra.cpu");
     expect(views.map(({ devices: _devices, ...node }) => node)).to.deep.equal([
-      { node: "a", capacity: 2, taken: 1, free: 1, largest: 1, claims: 1 },
-      { node: "b", capacity: 32, taken: 12, free: 20, largest: 12, claims: 2 },
+      { node: "a", capacity: 2, taken: 1, free: 1, largest: 1, claims: 1, taints: [] },
+      { node: "b", capacity: 32, taken: 12, free: 20, largest: 12, claims: 2, taints: [] },
     ]);
     const lines = printNodes(views, false).split("\n");
-    expect(lines[2]).to.match(/^b +32 +12 +20 +12 +40 % +2$/);
+    expect(lines[2]).to.match(/^b +32 +12 +20 +12 +40 % +2 +-$/);
     expect(lines[3]).to.match(/^all +34 +13 +21 +12/);
     expect(printNodes(views, true)).to.match(/b +numa1 +1 +- +16 +4 +12/);
+    const taints = [{ key: "dra.cpu/cannot-pin", value: "DRACPU-106", effect: "NoSchedule" }];
+    const tainted = { spec: { ...slices[2]?.spec, devices: [{ name: "cpu1", taints }] } } as unknown as PublishedSlice;
+    expect(printNodes(nodeViews([tainted], [], "dra.cpu"), false)).to.match(
+      /dra\.cpu\/cannot-pin=DRACPU-106:NoSchedule$/,
+    );
     expect(printNodes([], false)).to.equal("no node publishes CPUs");
   });
 

@@ -81,7 +81,7 @@ async function publishing(
     driver: "dra.cpu",
     nodeName: "n",
     devices: (kept) => devicesFor(plan, kept),
-    wishes: { shared: true, lists: true, mapping },
+    wishes: { shared: true, lists: true, taints: true, mapping },
     log: quiet,
   });
   const ended = publisher.run(stop.signal);

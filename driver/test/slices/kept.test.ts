@@ -7,7 +7,7 @@ import { SysfsOverlay } from "../../src/sysfs/overlay.ts";
 import { readMachine } from "../../src/topology/read.ts";
 import { twoSockets } from "../topology/machines.ts";
 
-const ALL: Kept = { shared: true, lists: true, mapping: "1.36" };
+const ALL: Kept = { shared: true, lists: true, taints: true, mapping: "1.36" };
 const plan = planDevices(readMachine(SysfsOverlay.parse(twoSockets(), undefined)), {
   mode: "grouped",
   groupBy: "socket",
@@ -43,6 +43,11 @@ describe("what an API server keeps", () => {
     const mapping = dropped(ALL, sent, without("nodeAllocatableResourceMappings"));
     expect(mapping?.kept).to.deep.equal({ ...ALL, mapping: "none" });
     expect(mapping?.sentence).to.include("DRANodeAllocatableResources");
+    const taint = { key: "k", value: "v", effect: "NoSchedule" as const };
+    const taints = dropped(ALL, devicesFor(plan, ALL, taint), sent);
+    expect(taints?.kept).to.deep.equal({ ...ALL, taints: false });
+    expect(taints?.sentence).to.include("DRADeviceTaints");
+    expect(devicesFor(plan, { ...ALL, taints: false }, taint)).to.deep.equal(sent);
   });
 
   it("is found by refusals: the other name of the mapping is tried once, and nothing is sent again that was refused", () => {

@@ -48,7 +48,7 @@ async function measured(one: Layout): Promise<string> {
       one === "individual" ? { mode: one, groupBy: "numanode" } : { mode: "grouped", groupBy: one };
     const machine = readMachine(SysfsOverlay.parse(overlayOf(FIXTURE), undefined));
     const plan = planDevices(machine, { ...options, reserved: CpuSet.empty, keepShared: 1 });
-    const devices = devicesFor(plan, { shared: true, lists: true, mapping: "none" });
+    const devices = devicesFor(plan, { shared: true, lists: true, taints: true, mapping: "none" });
     const uids: string[] = [];
     await parallel(nodes, async (n) => {
       uids[n] = await makeNode(plane, nameOf(n));

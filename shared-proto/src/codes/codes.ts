@@ -20,6 +20,11 @@ export function unsuits({ code }: Finding): boolean {
   return code === CODES.cpuManagerStatic || code === CODES.nriOff;
 }
 
+/** Whether whoever waits until a program is ready is to wait for it. What is wrong with a claim is not: it is told, and holds up no rollout. */
+export function holdsUp({ code }: Finding): boolean {
+  return code.severity === "wrong" && !Object.values<Code>(CLAIM_CODES).includes(code);
+}
+
 /** docs/codes.md */
 export function codesDocument(): string {
   const sections = ALL_CODES.map(

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 import { coded, type Finding } from "../codes/code.ts";
-import { unsuits } from "../codes/codes.ts";
+import { holdsUp, unsuits } from "../codes/codes.ts";
 
 /** Answers of one path: status, type and text. */
 export type Page = () =>
@@ -60,14 +60,14 @@ export function listenOn(server: Server, address: string, what: string, flag: st
 }
 
 /**
- * What is found, one a line; "ok" where nothing is. 503 while something is wrong. 200 where there are only warnings, and on an unsuitable node, where
+ * What is found, one a line; "ok" where nothing is. 503 while something is wrong with the program or its node. 200 where there are only warnings or claims in trouble, and on an unsuitable node, where
  * waiting changes nothing: nobody's rollout hangs on it.
  */
 export function readiness(findings: () => readonly Finding[]): Page {
   return () => {
     const found = findings();
     const isUnsuitable = found.some(unsuits);
-    const isReady = isUnsuitable || found.every(({ code }) => code.severity === "warning");
+    const isReady = isUnsuitable || !found.some(holdsUp);
     const lines = found.map((one) => (unsuits(one) ? `unsuitable: ${coded(one)}` : coded(one)));
     return {
       status: isReady ? 200 : 503,
