@@ -71,5 +71,8 @@ export const PRODUCTS: readonly Product[] = [
     ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
   },
   kube("kube", "1.36.3"),
-  { ...kube("kube-1.37", "1.37.2"), onlyByName: true },
+  ...["1.34.4", "1.35.4", "1.37.2"].map((version) => ({
+    ...kube(`kube-${version.split(".").slice(0, 2).join(".")}`, version),
+    onlyByName: true,
+  })),
 ];

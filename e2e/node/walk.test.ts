@@ -2,9 +2,10 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { ForeignPlugin } from "./foreignplugin.ts";
+import type { Checks } from "./sightings.ts";
 import { world } from "./suite.ts";
+import { Walk } from "./walking.ts";
 import { until } from "./world.ts";
-import { Walk, type Checks } from "./walking.ts";
 
 // What an operator sees of a problem, wherever he looks, and after how long; `--full` puts the table into docs/problems.md.
 describe("a real node with a problem says so everywhere:", function () {

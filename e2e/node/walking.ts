@@ -1,22 +1,14 @@
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NODE_NAME } from "../kit/node/node.ts";
+import { Sightings, type Checks } from "./sightings.ts";
 import { until, type World } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const DOCUMENT = join(ROOT, "docs", "problems.md");
-const LIMIT_MS = 60_000;
-const WHO = ["doctor", "Event", "metric", "page", "probe"] as const;
-type Who = (typeof WHO)[number];
-
-export interface Checks {
-  readonly missing: readonly Who[];
-}
 
 /** Looks at a node where operators look, and notes who said what after how long. */
 export class Walk {
   readonly #world: World;
-  readonly #rows: string[] = [];
+  readonly #sightings = new Sightings("On a real node", 60_000, 200);
 
   constructor(world: World) {
     this.#world = world;
@@ -38,7 +30,7 @@ export class Walk {
   /** Waits until everybody says the code; what they say while it lasts. */
   sees(problem: string, code: string): Promise<Checks> {
     const metric = new RegExp(`findings\\{.*${code}.*\\} [1-9]`);
-    return this.#note(problem, code, {
+    return this.#sightings.note(problem, code, {
       doctor: async () => (await this.#doctor()).includes(code),
       Event: () => this.#event(code),
       metric: async () => metric.test(await this.#both("metrics")),
@@ -51,7 +43,7 @@ export class Walk {
   saw(problem: string, code: string, metric: string): Promise<Checks> {
     const { pair } = this.#world;
     const counted = new RegExp(`^${metric} [1-9]`, "m");
-    return this.#note(problem, code, {
+    return this.#sightings.note(problem, code, {
       doctor: async () => !(await this.#doctor()).includes(code),
       Event: () => this.#event(code),
       metric: async () => counted.test(await this.#both("metrics")),
@@ -60,37 +52,8 @@ export class Walk {
     });
   }
 
-  /** Prints the table; with `--full` it is the document's. */
   print(): void {
-    const table = [
-      "| problem | code | `dracpu doctor` | Event | metric | page | `/readyz` |",
-      "|---|---|--:|--:|--:|--:|--:|",
-      ...this.#rows,
-    ];
-    console.log(table.map((line) => `      ${line}`).join("\n"));
-    if (process.env["DRACPU_FULL"] === undefined) return;
-    const text = readFileSync(DOCUMENT, "utf8");
-    const head = text.slice(0, text.indexOf("| problem |"));
-    const tail = text.slice(text.lastIndexOf("|\n") + 2);
-    writeFileSync(DOCUMENT, `${head}${table.join("\n")}\n${tail}`);
-  }
-
-  async #note(problem: string, code: string, says: Readonly<Record<Who, () => Promise<boolean>>>): Promise<Checks> {
-    const began = performance.now();
-    const missing: Who[] = [];
-    const cells = await Promise.all(
-      WHO.map(async (who) => {
-        while (performance.now() - began < LIMIT_MS) {
-          // Whoever is asked may be what is broken.
-          if (await says[who]().catch(() => false)) return `${((performance.now() - began) / 1000).toFixed(1)} s`;
-          await new Promise((resolve) => setTimeout(resolve, 200));
-        }
-        missing.push(who);
-        return "nothing";
-      }),
-    );
-    this.#rows.push(`| ${[problem, code, ...cells].join(" | ")} |`);
-    return { missing };
+    this.#sightings.print();
   }
 
   /** Its exit status says that something is wrong, and its words are on standard output all the same. */

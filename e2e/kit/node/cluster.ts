@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { binary } from "../../build/build.ts";
 import { makeCertificates, writeKubeconfig } from "./certificates.ts";
 import { tokens } from "./configs.ts";
+import { gateFlags } from "./gates.ts";
 import { kill, startDaemon, until, type Daemon } from "./processes.ts";
 
 /** What stops an earlier one that a crash left behind, too. */
@@ -108,6 +109,7 @@ export class Cluster {
       `--kubelet-client-key=${pki("kc.key")}`,
       "--kubelet-preferred-address-types=InternalIP",
       "--runtime-config=resource.k8s.io/v1=true",
+      ...gateFlags(),
       ...flags,
     ]);
   }
@@ -115,7 +117,8 @@ export class Cluster {
   /** After the API server was away they come back by themselves, but may take half a minute: they back off. */
   startControllers(): void {
     const component = (name: string, ...args: readonly string[]): void => {
-      this.host(name, [binary("kube", name), "--leader-elect=false", "--bind-address=127.0.0.1", ...args]);
+      const common = ["--leader-elect=false", "--bind-address=127.0.0.1", ...gateFlags()];
+      this.host(name, [binary("kube", name), ...common, ...args]);
     };
     component(
       "kube-controller-manager",

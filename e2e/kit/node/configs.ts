@@ -1,3 +1,5 @@
+import { featureGates } from "./gates.ts";
+
 /** Static tokens of the cluster's components and nodes, each token being the name of whose it is: token, user, uid, groups. */
 export function tokens(nodes: readonly string[]): string {
   return [
@@ -116,7 +118,7 @@ export function kubeletConfig(o: KubeletSettings): string {
     localStorageCapacityIsolation: false,
     cgroupsPerQOS: true,
     enforceNodeAllocatable: ["pods"],
-    featureGates: { KubeletInUserNamespace: true },
+    featureGates: { KubeletInUserNamespace: true, ...featureGates() },
     resolvConf: "",
     evictionHard: {
       "memory.available": "100Mi",
