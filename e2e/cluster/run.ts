@@ -1,6 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { noteVersion } from "./versions.ts";
 
 // The product as an operator gets it: real helm installs the chart from the built images on the real node.
 if (process.getuid?.() !== 0) {
@@ -24,7 +27,7 @@ const parts = [
 const { values, positionals } = parseArgs({ options: { kube: { type: "string" } }, allowPositionals: true });
 const root = join(import.meta.dirname, "..", "..");
 /** Of another Kubernetes: that it installs, pins, is seen by kubectl's plugin, and goes away. */
-const SMOKE = ["install", "plugin", "uninstall", "leftovers"];
+const SMOKE = ["install", "samples", "plugin", "uninstall", "leftovers"];
 const only = positionals.length === 0 && values.kube !== undefined ? SMOKE : positionals;
 if (values.kube !== undefined) {
   const built = spawnSync(process.execPath, [join(root, "e2e/build/build.ts"), `kube-${values.kube}`], {
@@ -35,13 +38,22 @@ if (values.kube !== undefined) {
 const files = parts
   .filter((part) => only.length === 0 || only.includes(part))
   .map((part) => join("e2e/cluster", `${part}.test.ts`));
+const scratch = mkdtempSync(join(tmpdir(), "e2e-"));
+// Of a smoke run the numbers go to docs/install.md, where they are asked for.
+const tally = process.env["DRACPU_TALLY"] ?? join(scratch, "tally");
 const mocha = spawnSync(
   process.execPath,
   [join(root, "node_modules/mocha/bin/mocha.js"), "--no-config", "--reporter", "e2e/house/tally.ts", ...files],
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, ...(values.kube === undefined ? {} : { DRACPU_KUBE: values.kube }) },
+    env: {
+      ...process.env,
+      DRACPU_TALLY: tally,
+      ...(values.kube === undefined ? {} : { DRACPU_KUBE: values.kube }),
+    },
   },
 );
+if (values.kube !== undefined && process.env["DRACPU_WRITE"] !== undefined) noteVersion(values.kube, tally, only);
+rmSync(scratch, { recursive: true });
 process.exit(mocha.status ?? 1);

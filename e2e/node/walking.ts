@@ -18,12 +18,21 @@ export class Walk {
   async fine(): Promise<void> {
     const { node, pair } = this.#world;
     await pair.ready();
+    const began = performance.now();
+    let last = "";
     await until(
       "nobody says anything",
-      async () => (await pair.probe(8080, "readyz")) === "ok\n" && (await pair.probe(8081, "readyz")) === "ok\n",
+      async () => {
+        const said = await Promise.all([8080, 8081].map((port) => pair.probe(port, "readyz")));
+        if (said.every((one) => one === "ok\n")) return true;
+        last = said.join().replaceAll("\n", " ");
+        return false;
+      },
       90_000,
       200,
     );
+    const seconds = (performance.now() - began) / 1000;
+    if (seconds > 10) console.log(`      said for ${seconds.toFixed(0)} s: ${last}`);
     await node.kubectl("delete", "events", "--all", "--all-namespaces");
   }
 
