@@ -15,7 +15,9 @@ export function noteVersion(minor: string, tally: string, parts: readonly string
   const { passes, failures, pending } = JSON.parse(readFileSync(tally, "utf8")) as Tally;
   const pinned = readFileSync(join(import.meta.dirname, "..", "build", `kube-${minor}`, "go.mod"), "utf8");
   const version = /k8s\.io\/kubernetes v(\S+)/.exec(pinned)?.[1] ?? minor;
-  const result = [`${passes} passed`, `${failures} failed`, ...(pending === 0 ? [] : [`${pending} skipped`])].join(", ");
+  const result = [`${passes} passed`, `${failures} failed`, ...(pending === 0 ? [] : [`${pending} skipped`])].join(
+    ", ",
+  );
   const row = `| ${version} | ${parts.join(", ")} | ${result} | ${new Date().toISOString().slice(0, 10)} |`;
   const lines = readFileSync(DOCUMENT, "utf8").split("\n");
   const at = lines.findIndex((line) => line.startsWith(`| ${minor}.`));

@@ -43,6 +43,8 @@ export function enforcerOn(played: Played): Enforcer {
     machine: { online: () => played.online(), memoryNodes: () => "" },
     levers: played.levers,
     memory: played.memory,
+    usage: { busyMs: () => Promise.resolve(new Map()), usedMs: () => Promise.resolve(undefined) },
+    foreignLoad: 0,
     clock: played.clock,
     observer: {
       info: () => {},

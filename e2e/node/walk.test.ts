@@ -85,6 +85,24 @@ describe("a real node with a problem says so everywhere:", function () {
     expect(world.cgroupFile(place, "cpuset", "cpuset.cpus"), "it is put back").to.equal("0");
   });
 
+  it("a process of the host works on a claim's CPU", async () => {
+    pair.agent?.signal("SIGTERM");
+    await pair.agent?.exited;
+    pair.startAgent("--foreign-load", "20");
+    await pair.ready();
+    await world.createPod({ name: "claimed", template: "one" });
+    await world.running("claimed");
+    const { exec } = await world.seen("claimed");
+    const stranger = node.host("stranger", ["taskset", "-c", exec, process.execPath, "-e", "for (;;);"]);
+    isSeen(await walk.sees("host process on a claim's CPU", "DRACPU-509"));
+    await stranger.stop();
+    await world.remove("claimed");
+    pair.agent?.signal("SIGTERM");
+    await pair.agent?.exited;
+    pair.startAgent();
+    await walk.fine();
+  });
+
   it("the kubelet's CPU manager is static: the node offers nothing, what runs stays, and nobody's rollout waits", async () => {
     await world.createPod({ name: "before", template: "one" });
     await world.running("before");

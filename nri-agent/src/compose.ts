@@ -15,6 +15,7 @@ import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CpusetFiles, findCpuset } from "./cgroup/cpusetfs.ts";
+import { KernelUsage } from "./cgroup/usage.ts";
 import { findLevers } from "./cgroup/levers.ts";
 import type { AgentSettings } from "./config/settings.ts";
 import { serveControl } from "./control/serve.ts";
@@ -90,6 +91,8 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     machine: new SysfsMachine(settings.sysfsRoot, settings.pinMemory),
     levers,
     memory: file,
+    usage: new KernelUsage(hierarchy, settings.cgroupRoot),
+    foreignLoad: settings.foreignLoad / 100,
     clock: {
       now: () => Date.now(),
       later: (ms, task) => {

@@ -90,7 +90,7 @@ export class ClaimStatus {
   tell(claim: ResourceClaim, results: readonly OwnResult[], shares: readonly ShareRecord[], signal: AbortSignal): void {
     const { driver, candidates, now } = this.#o;
     const devices = statusOf(claim, results, shares, candidates(), driver, now());
-    if (devices.length === 0 || devices.every((one) => isSaid(claim, one))) return;
+    if (devices.every((one) => isSaid(claim, one))) return;
     this.#waiting.set(claim.metadata.uid, { claim, devices });
     if (!this.#writing) void this.#write(signal);
   }

@@ -9,10 +9,12 @@ const ROOT = join(import.meta.dirname, "..", "..", "..");
 export interface PairOptions {
   /** Programs and their first arguments. */
   readonly argv: { readonly driver: readonly string[]; readonly agent: readonly string[] };
+  /** Of the agent, where a start names none. */
+  readonly agentFlags?: readonly string[];
   readonly env?: { readonly driver: NodeJS.ProcessEnv; readonly agent: NodeJS.ProcessEnv };
 }
 
-const SOURCES: PairOptions = {
+export const SOURCES: PairOptions = {
   argv: {
     driver: [process.execPath, join(ROOT, "driver", "src", "main.ts")],
     agent: [process.execPath, join(ROOT, "nri-agent", "src", "main.ts")],
@@ -58,7 +60,7 @@ export class Pair {
       join(this.#node.dir, "state", "agent"),
       "--bind-address",
       "127.0.0.1:8081",
-      ...flags,
+      ...(flags.length > 0 ? flags : (this.#o.agentFlags ?? [])),
     ];
     this.agent = this.#node.host(`agent-${this.#generation}`, argv, this.#o.env?.agent);
   }

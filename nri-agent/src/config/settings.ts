@@ -80,6 +80,15 @@ export const AGENT_SETTINGS: readonly Setting[] = [
       "Let claims' containers take memory of their CPUs' NUMA nodes alone (`cpuset.mems`); where it is full they are killed, not slowed",
   },
   {
+    key: "foreignLoad",
+    flag: "foreign-load",
+    type: "number",
+    default: 20,
+    describe:
+      "Percent of one CPU that others than its containers may take from a claim's CPUs before people are told of it (DRACPU-509); 0: never. With partitions nobody can",
+    check: (n) => (Number(n) >= 0 ? undefined : `${n} is negative`),
+  },
+  {
     key: "bindAddress",
     flag: "bind-address",
     type: "string",
@@ -121,6 +130,7 @@ export interface AgentSettings {
   readonly sysfsRoot: string;
   readonly lever: LeverChoice;
   readonly pinMemory: boolean;
+  readonly foreignLoad: number;
   readonly bindAddress: string;
   readonly podUid: string;
   readonly pluginIndex: string;

@@ -8,6 +8,7 @@ import { Waiters } from "./awaiting.ts";
 import { ClaimStart } from "./claimstart.ts";
 import type { ControlHandler, InspectHandler } from "./contract.ts";
 import { FailedCreations } from "./failedcreations.ts";
+import { ForeignLoad } from "./foreignload.ts";
 import { HookHandler, type SessionFacts } from "./hookhandler.ts";
 import type { RuntimeCalls, RuntimeHooks, Session } from "./hooks.ts";
 import { Ledger, type AgentIdentity } from "./ledger.ts";
@@ -15,7 +16,17 @@ import { MaskMover } from "./mover.ts";
 import { NodeKnowledge } from "./node.ts";
 import { Partitioner } from "./partitioner.ts";
 import type { EnforcerParts } from "./parts.ts";
-import type { AgentMemory, CgroupPort, Clock, EventRing, Levers, MachinePort, MemoryPort, Observer } from "./ports.ts";
+import type {
+  AgentMemory,
+  CgroupPort,
+  Clock,
+  EventRing,
+  Levers,
+  MachinePort,
+  MemoryPort,
+  Observer,
+  UsagePort,
+} from "./ports.ts";
 import { Reaper } from "./reaper.ts";
 import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
@@ -28,6 +39,9 @@ export interface EnforcerOptions {
   readonly machine: MachinePort;
   readonly levers: Levers;
   readonly memory: MemoryPort;
+  readonly usage: UsagePort;
+  /** Of one CPU: from how much foreign work on a claim's CPUs on people are told; 0 for never. */
+  readonly foreignLoad: number;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly events: EventRing;
@@ -111,6 +125,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       reaper,
       say,
       failed: new FailedCreations(clock),
+      foreign: new ForeignLoad(node, options.usage, options.foreignLoad),
       changed,
       classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
     };
@@ -168,7 +183,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
         version: identity.version,
         session: this.#options.session(),
         tally: this.#options.tally(),
-        failed: this.#parts.failed,
+        others: this.#others(),
         lastSeq: this.events.lastSeq,
         now: clock.now(),
       },
@@ -183,7 +198,11 @@ export class Enforcer implements ControlHandler, InspectHandler {
 
   /** All that people should know of; empty where all is well. */
   problems(): Finding[] {
-    return problemsOf(this.#node, this.#options.session(), this.#parts.failed);
+    return problemsOf(this.#node, this.#options.session(), this.#others());
+  }
+
+  #others(): Finding[] {
+    return [...this.#parts.failed.findings(), ...this.#parts.foreign.findings()];
   }
 
   /** Of these, all but a pool that overlaps claims: it is so by the node's settings, and nothing to wait for. */

@@ -2,6 +2,7 @@ import type { Container, PodSandbox } from "@dracpu/shared-proto/gen/nri/api_pb.
 import type { ContainerRecord } from "../masks/container.ts";
 import type { ClaimStart } from "./claimstart.ts";
 import type { FailedCreations } from "./failedcreations.ts";
+import type { ForeignLoad } from "./foreignload.ts";
 import type { MaskMover } from "./mover.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
@@ -24,6 +25,7 @@ export interface EnforcerParts {
   readonly reaper: Reaper;
   readonly say: Sayings;
   readonly failed: FailedCreations;
+  readonly foreign: ForeignLoad;
   /** Who waits for progress is to look again. */
   changed(): void;
   /** A record, with role and uses, of a container that was not created under our eyes. */

@@ -58,6 +58,14 @@ export interface MachinePort {
   memoryNodes(cpus: CpuSet): string;
 }
 
+/** How much CPU time was used, ever. */
+export interface UsagePort {
+  /** Milliseconds in which each online CPU ran something, interrupts aside. Rejects where the kernel does not tell. */
+  busyMs(): Promise<ReadonlyMap<number, number>>;
+  /** Milliseconds of the cgroup and all below it; `undefined` where it is not there. */
+  usedMs(path: string): Promise<number | undefined>;
+}
+
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */
 export interface AgentMemory {
   readonly bootId: string;

@@ -25,6 +25,7 @@ export class Verifier {
     this.#stopped = false;
     this.#every(PARTITIONS_MS, () => this.#second());
     this.#every(MASKS_MS, () => this.verify());
+    this.#every(MASKS_MS, () => this.#p.foreign.look(this.#p.clock.now()));
   }
 
   stop(): void {
@@ -91,7 +92,7 @@ export class Verifier {
     };
     const next = (): void => {
       if (this.#stopped) return;
-      this.#cancels = [...this.#cancels.slice(-4), this.#p.clock.later(ms, () => void once().then(next))];
+      this.#cancels = [...this.#cancels.slice(-5), this.#p.clock.later(ms, () => void once().then(next))];
     };
     next();
   }

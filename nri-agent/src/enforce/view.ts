@@ -24,7 +24,6 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import { nriAbilities } from "../nri/version.ts";
 import type { Truth as TruthWord } from "../truth/admit.ts";
-import type { FailedCreations } from "./failedcreations.ts";
 import type { NodeKnowledge } from "./node.ts";
 import { wireRef } from "./sayings.ts";
 
@@ -98,7 +97,8 @@ export function stateOf(
     readonly version: string;
     readonly session: SessionReport;
     readonly tally: Tally;
-    readonly failed: FailedCreations;
+    /** What else people should know of. */
+    readonly others: readonly Finding[];
     readonly lastSeq: bigint;
     readonly now: number;
   },
@@ -109,7 +109,7 @@ export function stateOf(
   const max = filter.maxContainers === 0 ? DEFAULT_MAX_CONTAINERS : filter.maxContainers;
   const matching = [...node.containers.values()].filter((container) => matches(container, filter));
   const draining = [...node.claims()].filter((claim) => claim.state === "draining" && !node.isDrained(claim));
-  const problems = problemsOf(node, facts.session, facts.failed);
+  const problems = problemsOf(node, facts.session, facts.others);
   const stopping = [...node.containers.values()].find((container) => container.stopping);
   return create(StateSchema, {
     agentInstance: facts.instance,
@@ -156,8 +156,8 @@ export function stateOf(
 }
 
 /** All that people should know of. */
-export function problemsOf(node: NodeKnowledge, session: SessionReport, failed: FailedCreations): Finding[] {
-  const problems = [...hindrancesOf(node, session), ...failed.findings()];
+export function problemsOf(node: NodeKnowledge, session: SessionReport, others: readonly Finding[]): Finding[] {
+  const problems = [...hindrancesOf(node, session), ...others];
   const add = (code: Code, text: string): number => problems.push({ code, text });
   const source = node.pool()?.source;
   if (source === "reserved")
