@@ -6,8 +6,15 @@ const ROOT = join(import.meta.dirname, "..");
 /** For CommonJS libraries inside of an ES module: grpc-js, protobufjs and pino. */
 const ESM_BANNER =
   'import{createRequire as __cr}from"node:module";import{fileURLToPath as __fp}from"node:url";import{dirname as __dn}from"node:path";const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
+/**
+ * When V8 compiles anew what runs often, each ten times its default and so no earlier than for what is really hot: what a start alone runs some hundred times
+ * is not worth compilers that take 5 MB of Node's own pages into memory. NODE_OPTIONS takes none of these.
+ */
+const LATER = ["early-optimization=3000", "maglev=4000", "maglev-osr=1000", "turbofan=30000", "osr=5000"]
+  .map((count) => `v8.setFlagsFromString("--invocation-count-for-${count}");`)
+  .join("");
 /** For yargs, an ES module inside of CommonJS. */
-const CJS_BANNER = 'const __url=require("node:url").pathToFileURL(__filename).href;';
+const CJS_BANNER = `const __url=require("node:url").pathToFileURL(__filename).href;{const v8=require("node:v8");${LATER}}`;
 
 /** In place of what client-node's own calls are made with. */
 const NO_CALLS = `const none = function () { throw new Error("client-node's own calls are not part of this program"); };
