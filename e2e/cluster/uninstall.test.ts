@@ -26,6 +26,16 @@ describe("helm uninstall", function () {
     expect(await world.traces()).to.deep.equal([]);
   };
 
+  before(async () => {
+    // Left by the parts before, where these ran.
+    const there = await node.kubectl("get", "pods", "-o", "name");
+    for (const pod of [{ name: "shared" }, { name: "claimed", template: "one" }]) {
+      if (there.split("\n").includes(`pod/${pod.name}`)) continue;
+      await world.createPod(pod);
+      await world.running(pod.name);
+    }
+  });
+
   it("refuses while a claim has CPUs, names it, and changes nothing", async () => {
     // Reserved CPUs narrow other containers also where there is no claim.
     await world.helm.upgrade("--set-string", "config.driver.reservedCPUs=0");
