@@ -15,9 +15,10 @@ const ROWS: readonly {
   /** CPUs of each NUMA node. */
   readonly shares?: readonly number[];
 }[] = [
-  { name: "spread", cpus: 4, parameters: { strategy: "spread" }, quality: "spread", cores: "of its own" },
-  { name: "distributed", cpus: 4, parameters: { strategy: "distributed" }, quality: "distributed", shares: [2, 2] },
-  { name: "whole", cpus: 4, parameters: { strategy: "packed", cores: "whole" }, quality: "packed", cores: "whole" },
+  // More than one NUMA node has: evenly over both.
+  { name: "distributed", cpus: 10, parameters: { strategy: "distributed" }, quality: "distributed", shares: [5, 5] },
+  { name: "whole", cpus: 2, parameters: { strategy: "packed", cores: "whole" }, quality: "packed", cores: "whole" },
+  { name: "spread", cpus: 2, parameters: { strategy: "spread" }, quality: "spread", cores: "of its own" },
 ];
 
 // The node offers one device, by machine.
