@@ -77,8 +77,8 @@ describe("a node of 16 CPUs with a problem says so everywhere:", function () {
     );
 
   it("a CPU of a claim goes offline: the claim keeps its CPUs, and runs on the rest until it is back", async () => {
-    await world.cluster.apply(template("four", { cpus: 4 }));
-    await world.createPods(["claimed"], "four");
+    await world.cluster.apply(template("of-four", { cpus: 4 }));
+    await world.createPods(["claimed"], "of-four");
     const cpus = CpuSet.parse((await world.firsts(["claimed"])).get("claimed") ?? "");
     const gone = cpus.toArray().at(-1) ?? 0;
     const { shell } = world.guest("large");
@@ -99,7 +99,7 @@ describe("a node of 16 CPUs with a problem says so everywhere:", function () {
     await world.guest("large").restartKubelet({ cpuManagerPolicy: "static", reservedSystemCPUs: "0" });
     expect((await sees("static CPU manager", "DRACPU-502")).missing).to.deep.equal([]);
     await world.devicesBecome("large", (all) => all.length === 0);
-    await world.createPods(["refused"], "four");
+    await world.createPods(["refused"], "of-four");
     expect(await world.whyPending("refused")).to.include("cannot allocate all claims");
     expect(await world.inside("claimed")).to.equal(before);
     await world.guest("large").restartKubelet({});
