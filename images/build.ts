@@ -2,7 +2,8 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "../shared-proto/src/contract/version.ts";
 import { krewPlugin } from "./krew.ts";
-import { bundle, PLUGIN, PROGRAMS, type ProgramName } from "./bundle.ts";
+import { npmPlugin } from "./npm.ts";
+import { bundle, PLUGIN, PLUGIN_NODE, PROGRAMS, type ProgramName } from "./bundle.ts";
 import { commandOf, makeContents, unpack } from "./contents.ts";
 import { ENVIRONMENT } from "./environment.ts";
 import { layer, writeImages, type Image } from "./oci.ts";
@@ -95,6 +96,9 @@ async function main(argv: readonly string[]): Promise<void> {
     );
     writeFileSync(join(ROOT, "dist", name), archive);
     writeFileSync(join(ROOT, "dist", "dracpu.yaml"), manifest);
+    const packed = `${PLUGIN.file}-${VERSION}.tgz`;
+    writeFileSync(join(ROOT, "dist", packed), npmPlugin(VERSION, plugin, license, PLUGIN_NODE.join(".")));
+    console.log(`dist/${packed}, for npm`);
     console.log(`dist/${name}, and its manifest for Krew, dist/dracpu.yaml`);
     return;
   }

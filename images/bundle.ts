@@ -61,7 +61,7 @@ export type ProgramName = keyof typeof PROGRAMS;
 /** kubectl's plugin: a file without a suffix, so that kubectl finds it; an ES module, which Node tells by its looks. */
 export const PLUGIN = { entry: join(ROOT, "driver", "src", "kubectl", "main.ts"), file: "kubectl-dracpu" } as const;
 /** People have the Node they have; the first that reads the bundle. */
-const PLUGIN_NODE = [22, 15] as const;
+export const PLUGIN_NODE = [22, 15] as const;
 
 /** Said before anything is loaded that an older Node does not have. */
 const TOO_OLD = `{const[a,b]=process.versions.node.split(".").map(Number);if(a<${PLUGIN_NODE[0]}||(a===${PLUGIN_NODE[0]}&&b<${PLUGIN_NODE[1]})){console.error("kubectl-dracpu needs Node ${PLUGIN_NODE.join(".")} or later; this is "+process.versions.node);process.exit(2)}}`;

@@ -6,6 +6,7 @@ import { LOG_LEVELS, restartContainer, setLogLevel } from "@dracpu/shared-proto/
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import type { Options } from "yargs";
+import { withProgress } from "./cli/progress.ts";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
 import { call, state } from "./commands/agent.ts";
 import type { Argv, Command } from "./commands/argv.ts";
@@ -24,9 +25,13 @@ const output = (kind: "table" | "map" | "text"): Record<string, Options> => ({
 });
 /** These need the API server's client, which takes a while to load. */
 const run: Command = async (argv) => (await import("./commands/run.ts")).run(argv);
-const doctor: Command = async (argv) => (await import("./commands/doctor.ts")).doctor(argv);
+const doctor: Command = (argv) =>
+  withProgress("comparing state, files, kernel, kubelet, runtime and API server", async () =>
+    (await import("./commands/doctor.ts")).doctor(argv),
+  );
 const uninstall: Command = async (argv) => (await import("./commands/uninstall.ts")).uninstall(argv);
-const gather: Command = async (argv) => (await import("./commands/gather.ts")).gather(argv);
+const gather: Command = (argv) =>
+  withProgress("gathering", async () => (await import("./commands/gather.ts")).gather(argv));
 const from: Options = { type: "string", describe: "draw what was saved with `map -o json` or by `gather`" };
 const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 

@@ -1,8 +1,10 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeView } from "@dracpu/driver/cluster/cluster.ts";
 import { expect } from "chai";
 import { bundle } from "../../images/bundle.ts";
+import { npmPlugin } from "../../images/npm.ts";
 import { machineNamed } from "../demo/machines.ts";
 import { EmbeddedNode } from "../kit/embedded/node.ts";
 import { NODE } from "../kit/driver.ts";
@@ -37,6 +39,15 @@ describe("kubectl dracpu", function () {
   });
   after(() => node.end());
 
+  it("is installed by npm as a command of its own", () => {
+    const [archive, prefix] = [join(node.dir, "plugin.tgz"), join(node.dir, "npm")];
+    writeFileSync(archive, npmPlugin("1.2.3", readFileSync(file), Buffer.from("words"), "22.15"));
+    const flags = ["--global", "--offline", "--no-audit", "--no-fund", "--prefix", prefix];
+    execFileSync("npm", ["install", ...flags, archive], { stdio: "pipe" });
+    const command = join(prefix, "bin", "kubectl-dracpu");
+    expect(execFileSync(process.execPath, [command, "version"], { encoding: "utf8" })).to.include("kubectl-dracpu");
+  });
+
   it("counts nodes and claims from the API alone", async () => {
     const { out } = await plugin("nodes", "-o", "json");
     const { nodes } = JSON.parse(out) as { nodes: NodeView[] };
@@ -52,15 +63,38 @@ describe("kubectl dracpu", function () {
     expect(asked()).to.equal(before);
   });
 
-  it("asks a node through its driver's pod, found by the node's name or by a pod", async () => {
-    for (const target of [NODE, "shop/db"]) {
+  it("asks a node through its driver's pod, found by the node's name, a pod or a claim", async () => {
+    for (const target of [NODE, "shop/db", "shop/db-cpus", "claim/shop/db-cpus"]) {
       const { out, status } = await plugin("map", target);
       expect(status, out).to.equal(0);
       expect(out).to.include("Socket 0").and.include("shop/db-cpus");
     }
     expect((await plugin("explain", "db", "-n", "shop")).out).to.include(`shop/db/main has CPUs ${cpus} alone`);
     expect((await plugin("explain", "shop/db/main")).out).to.include("Pinned to CPUs");
+    expect((await plugin("explain", "db-cpus", "-n", "shop")).out).to.include(`shop/db/main has CPUs ${cpus} alone`);
+    expect((await plugin("topology", NODE)).out).to.match(/^ {2}Socket 0.*: CPUs 0-\S+\n( {4}NUMA node 0.*\n)/m);
     expect((await plugin("doctor", NODE)).out).to.include("driver, agent and kernel agree");
+  });
+
+  it("follows a node, and counts again when something changes, until it is interrupted", async () => {
+    const run = (...argv: string[]): { out(): string; end(): Promise<number | null> } => {
+      const child = spawn(process.execPath, [file, ...argv, "--kubeconfig", join(node.dir, "kubeconfig")]);
+      let out = "";
+      child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+      return {
+        out: () => out,
+        end: () => {
+          child.kill("SIGINT");
+          return new Promise((resolve) => child.on("exit", resolve));
+        },
+      };
+    };
+    const [followed, counted] = [run("watch", NODE), run("nodes", "--watch")];
+    await until("both have said how it is", () => followed.out().includes(NODE) && counted.out().includes("63"));
+    const pod = await node.submit({ namespace: "shop", name: "more", containers: ["main"], claim: { cpus: 2 } });
+    await until("both say that it is otherwise", () => /more/.test(followed.out()) && /63 +6 /.test(counted.out()));
+    for (const one of [followed, counted]) expect(await one.end()).to.equal(0);
+    await node.remove(pod);
   });
 
   it("holds the way to the page open", async () => {
@@ -78,6 +112,7 @@ describe("kubectl dracpu", function () {
     expect(nobody.status).to.equal(2);
     expect(nobody.error).to.include("neither a node with the driver nor a pod");
     expect(await plugin("explain", "nobody")).to.include({ status: 2 });
+    expect((await plugin("map", "claim/nobody")).error).to.include("There is no claim nobody");
     const { driverPods } = node.api;
     node.api.driverPods = [];
     const none = await plugin("map", NODE);

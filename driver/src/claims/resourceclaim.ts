@@ -24,7 +24,7 @@ export interface ResourceClaim {
       readonly pool?: string;
       readonly device?: string;
       readonly shareID?: string;
-      readonly data?: { readonly request?: string; readonly cpus?: string };
+      readonly data?: { readonly cpus?: string };
     }[];
   };
 }

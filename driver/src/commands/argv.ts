@@ -21,6 +21,10 @@ export function textOf(argv: Argv, flag: string, byDefault: string): string {
   return typeof given === "string" && given !== "" ? given : byDefault;
 }
 
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, undefined, 2);
+}
+
 export function printJson(value: unknown): void {
-  console.log(JSON.stringify(value, undefined, 2));
+  console.log(jsonText(value));
 }

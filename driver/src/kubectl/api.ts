@@ -37,6 +37,12 @@ export class ClusterApi {
     return this.#maybe<PodView>(at);
   }
 
+  /** `undefined` where there is none. */
+  claim(namespace: string, name: string): Promise<ResourceClaim | undefined> {
+    const at = `${RESOURCE}/namespaces/${encodeURIComponent(namespace)}/resourceclaims/${encodeURIComponent(name)}`;
+    return this.#maybe<ResourceClaim>(at);
+  }
+
   /** Pods of the driver that run on a node, in whatever namespace. */
   drivers(node: string, selector: string): Promise<PodView[]> {
     return this.#all<PodView>("/api/v1/pods", { labelSelector: selector, fieldSelector: `spec.nodeName=${node}` });

@@ -7,35 +7,63 @@ import { DOCTOR_LAYOUT } from "../cli/doctor.ts";
 import { EXPLAIN_LAYOUT, printExplanations } from "../cli/explain.ts";
 import { findingLines, statusOf } from "../cli/findings.ts";
 import { printMap } from "../cli/map.ts";
+import { withProgress } from "../cli/progress.ts";
 import { holderViews, nodeViews } from "../cluster/cluster.ts";
-import { isJson, printJson, type Argv } from "../commands/argv.ts";
+import { isJson, jsonText, printJson, type Argv } from "../commands/argv.ts";
+import { CLEAR, follow } from "../commands/follow.ts";
 import { mapOptions } from "../commands/show.ts";
 import type { Check } from "../doctor/facts.ts";
 import { explain } from "../picture/explain.ts";
-import type { FindingView } from "../picture/picture.ts";
-import { askNode, driverOn, nodeOf, type Reach } from "./target.ts";
+import type { BoxView, FindingView } from "../picture/picture.ts";
+import { askNode, driverOn, nodeOf, wayTo, type Reach } from "./target.ts";
 import { forward } from "./forward.ts";
+
+/** Each look costs the API server something. */
+const AGAIN_MS = 2000;
 
 /** @returns the exit status: 0 fine, 3 something is wrong, 4 warnings only. */
 export type PluginCommand = (reach: Reach, argv: Argv) => Promise<number>;
 
-export const nodes: PluginCommand = async (reach, argv) => {
-  const [slices, claims] = await Promise.all([reach.api.slices(), reach.api.claims()]);
-  const found = nodeViews(slices, claims, DRIVER_NAME);
-  if (isJson(argv)) printJson({ layout: NODES_LAYOUT, nodes: found });
-  else console.log(printNodes(found, argv["by-device"] === true));
-  return 0;
-};
+export const nodes: PluginCommand = (reach, argv) =>
+  again(argv, async () => {
+    const [slices, claims] = await Promise.all([reach.api.slices(), reach.api.claims()]);
+    const found = nodeViews(slices, claims, DRIVER_NAME);
+    if (isJson(argv)) return jsonText({ layout: NODES_LAYOUT, nodes: found });
+    return printNodes(found, argv["by-device"] === true);
+  });
 
-export const who: PluginCommand = async (reach, argv) => {
-  const only = argv["node"];
-  const holders = holderViews(await reach.api.claims(), DRIVER_NAME).filter(
-    (one) => typeof only !== "string" || one.node === only,
-  );
-  if (isJson(argv)) printJson({ layout: WHO_LAYOUT, claims: holders });
-  else console.log(printWho(holders));
+export const who: PluginCommand = (reach, argv) =>
+  again(argv, async () => {
+    const only = argv["node"];
+    const holders = holderViews(await reach.api.claims(), DRIVER_NAME).filter(
+      (one) => typeof only !== "string" || one.node === only,
+    );
+    return isJson(argv) ? jsonText({ layout: WHO_LAYOUT, claims: holders }) : printWho(holders);
+  });
+
+/** Prints once; with `--watch` again whenever it is another, until Ctrl-C. */
+async function again(argv: Argv, text: () => Promise<string>): Promise<number> {
+  const stop = new AbortController();
+  if (argv["watch"] === true) process.once("SIGINT", () => stop.abort());
+  else stop.abort();
+  let said = "";
+  let fault = "";
+  do {
+    try {
+      const now = await withProgress("asking the cluster", text);
+      if (now !== said) console.log(process.stdout.isTTY && !stop.signal.aborted ? `${CLEAR}${now}` : now);
+      [said, fault] = [now, ""];
+    } catch (cause) {
+      const why = (cause as Error).message;
+      // An API server that goes away later is waited for.
+      if (said === "") throw cause;
+      if (why !== fault) console.error(`${why}; asking again`);
+      fault = why;
+    }
+    await pause(AGAIN_MS, stop.signal);
+  } while (!stop.signal.aborted);
   return 0;
-};
+}
 
 export const map: PluginCommand = async (reach, argv) => {
   const { node } = await nodeOf(reach, String(argv["target"]));
@@ -44,6 +72,32 @@ export const map: PluginCommand = async (reach, argv) => {
   else console.log(printMap(looked.picture, { ...mapOptions(argv), nowMs: looked.picture.asOfMs }));
   return statusOf(looked.picture.findings);
 };
+
+/** As `dracpu watch` on the node. */
+export const watch: PluginCommand = async (reach, argv) => {
+  const { node } = await nodeOf(reach, String(argv["target"]));
+  const way = await wayTo(reach, node);
+  try {
+    return await follow(() => way.ask(), argv, AGAIN_MS);
+  } finally {
+    way.close();
+  }
+};
+
+/** The machine as the node's driver reads it, without owners. */
+export const topology: PluginCommand = async (reach, argv) => {
+  const { node } = await nodeOf(reach, String(argv["target"]));
+  const { machine } = (await askNode(reach, node)).picture;
+  console.log(isJson(argv) ? jsonText(machine) : [machine.about, ...boxLines(machine.boxes)].join("\n"));
+  return 0;
+};
+
+function boxLines(boxes: readonly BoxView[], indent = "  "): string[] {
+  return boxes.flatMap((one) => [
+    `${indent}${one.names.join(" = ")}: CPUs ${one.cpus}`,
+    ...boxLines(one.boxes, `${indent}  `),
+  ]);
+}
 
 export const claims: PluginCommand = async (reach, argv) => {
   const { node } = await nodeOf(reach, String(argv["target"]));
@@ -55,7 +109,10 @@ export const claims: PluginCommand = async (reach, argv) => {
 
 export const why: PluginCommand = async (reach, argv) => {
   const { node, pod } = await nodeOf(reach, String(argv["pod"]));
-  if (pod === "") throw new SettingsFault(`There is no pod ${String(argv["pod"])} in namespace ${reach.namespace}`);
+  if (pod === "")
+    throw new SettingsFault(
+      `There is no pod ${String(argv["pod"])} in namespace ${reach.namespace}, and no pod's claim`,
+    );
   const { picture, entries } = await askNode(reach, node);
   const found = explain(picture, entries, pod);
   if (isJson(argv)) printJson({ layout: EXPLAIN_LAYOUT, node, containers: found });

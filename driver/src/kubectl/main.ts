@@ -4,10 +4,11 @@ import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import yargs, { type Options } from "yargs";
 import { hideBin } from "yargs/helpers";
+import { withProgress } from "../cli/progress.ts";
 import { ApiFault } from "../apiserver/fault.ts";
 import type { Argv } from "../commands/argv.ts";
 import { ClusterApi } from "./api.ts";
-import { claims, doctor, map, nodes, page, who, why, type PluginCommand } from "./commands.ts";
+import { claims, doctor, map, nodes, page, topology, watch, who, why, type PluginCommand } from "./commands.ts";
 import { gather } from "./gather.ts";
 import type { Reach } from "./target.ts";
 
@@ -45,7 +46,16 @@ async function main(): Promise<number> {
   const doing = (command: PluginCommand) => async (argv: Argv) => {
     status = await command(reachOf(argv), argv);
   };
-  const target = { type: "string", demandOption: true, describe: "a node, or a pod that runs there" } as const;
+  /** What prints at its end. */
+  const asking = (command: PluginCommand) =>
+    doing((reach, argv) => withProgress("asking the cluster", () => command(reach, argv)));
+  const target = { type: "string", demandOption: true, describe: "a node, or a pod or claim there" } as const;
+  const again: Options = {
+    alias: "w",
+    type: "boolean",
+    default: false,
+    describe: "print it again whenever it changes",
+  };
   await yargs(hideBin(process.argv))
     .scriptName("kubectl dracpu")
     .usage("$0 <command>: which CPUs pods have, all over the cluster")
@@ -53,7 +63,11 @@ async function main(): Promise<number> {
     .command(
       "nodes",
       "capacity, taken and free of every node, from the API alone",
-      (y) => y.option("by-device", { type: "boolean", default: false, describe: "a line for each device" }),
+      (y) =>
+        y.options({
+          "by-device": { type: "boolean", default: false, describe: "a line for each device" },
+          watch: again,
+        }),
       doing(nodes),
     )
     .command(
@@ -62,6 +76,7 @@ async function main(): Promise<number> {
       (y) =>
         y.options({
           node: { type: "string", describe: "of this node alone" },
+          watch: again,
         }),
       doing(who),
     )
@@ -69,26 +84,42 @@ async function main(): Promise<number> {
       ["map <target>", "state <target>"],
       "draw a node, with the owner of each thread, and what is wrong",
       (y) => y.positional("target", target).option("fold", fold),
-      doing(map),
+      asking(map),
+    )
+    .command(
+      "watch <target>",
+      "draw a node anew whenever something changes; a line for each change where there is no terminal",
+      (y) => y.positional("target", target).option("fold", fold),
+      doing(watch),
+    )
+    .command(
+      "topology <target>",
+      "show a node's sockets, NUMA nodes, caches and cores",
+      (y) => y.positional("target", target),
+      asking(topology),
     )
     .command(
       "claims <target>",
       "list the claims of a node with their CPUs",
       (y) => y.positional("target", target),
-      doing(claims),
+      asking(claims),
     )
     .command(
       "explain <pod>",
       "say why a pod's containers have their CPUs, who else is there, and what happened to them",
       (y) =>
-        y.positional("pod", { type: "string", demandOption: true, describe: "POD, NAMESPACE/POD, and /CONTAINER" }),
-      doing(why),
+        y.positional("pod", {
+          type: "string",
+          demandOption: true,
+          describe: "POD, NAMESPACE/POD, and /CONTAINER, or a pod's claim",
+        }),
+      asking(why),
     )
     .command(
       "doctor <target>",
       "what is wrong on a node, and what to do",
       (y) => y.positional("target", target),
-      doing(doctor),
+      asking(doctor),
     )
     .command(
       "gather <target>",
@@ -97,7 +128,7 @@ async function main(): Promise<number> {
         y
           .positional("target", target)
           .option("file", { type: "string", describe: "where to [default: dracpu-NODE-TIME.tgz]" }),
-      doing(gather),
+      asking(gather),
     )
     .command(
       "page <target>",

@@ -28,7 +28,10 @@ export interface PreconditionsOptions {
 const ASK_MS = 5000;
 /** The Node is asked for seldom: all drivers of a cluster ask the one API server. A kubelet that starts is a reason to. */
 const NODE_MS = 600_000;
-const AGAIN_MS = 60_000;
+/** What the agent has to say becomes an Event by this. */
+const AGAIN_MS = 10_000;
+/** Of these looks one asks the kubelet too. */
+const KUBELET_EVERY = 6;
 /** While the agent has no session. */
 const SOON_MS = 5000;
 
@@ -79,21 +82,25 @@ export class Preconditions {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    let looks = 0;
     while (!signal.aborted) {
       const kicked = new AbortController();
       this.#kick = () => kicked.abort();
-      const isAtWork = await this.#look(signal);
+      const isAtWork = await this.#look(looks % KUBELET_EVERY === 0, signal);
       this.#looked();
       await pause(this.#o.leastMs, signal);
       await pause(isAtWork ? AGAIN_MS : SOON_MS, AbortSignal.any([signal, kicked.signal]));
+      looks = isAtWork && !kicked.signal.aborted ? looks + 1 : 0;
     }
   }
 
-  async #look(signal: AbortSignal): Promise<boolean> {
+  async #look(wholly: boolean, signal: AbortSignal): Promise<boolean> {
     const { allocatable, agent, online, reserved } = this.#o;
     const [cpus, kept, told] = await Promise.all([
-      this.#asked("the kubelet's CPU manager", allocatable, signal),
-      this.#asked("the Node's allocatable CPUs", (bounded) => this.#askNode(bounded), signal),
+      wholly ? this.#asked("the kubelet's CPU manager", allocatable, signal) : this.#allocatable,
+      wholly
+        ? this.#asked("the Node's allocatable CPUs", (bounded) => this.#askNode(bounded), signal)
+        : this.#keptMilli,
       this.#asked("the NRI agent's problems", agent, signal),
     ]);
     if (signal.aborted) return true;

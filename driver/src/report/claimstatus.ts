@@ -40,7 +40,9 @@ export function statusOf(
     // In individual mode a request has a share for each of its devices.
     const all = CpuSet.union(shares.filter((one) => one.request === result.request).map((one) => one.cpus));
     if (result.count === 0 || all.isEmpty) return [];
-    const cpus = all.intersect(candidates.get(result.device) ?? all).toString();
+    // CPUs behind a name change with the machine and the settings; those of a claim do not.
+    const isAlone = results.every((one) => one === result || one.request !== result.request);
+    const cpus = (isAlone ? all : all.intersect(candidates.get(result.device) ?? all)).toString();
     return [
       {
         driver,
@@ -80,6 +82,8 @@ export class ClaimStatus {
   /** By claim's uid. */
   readonly #waiting = new Map<string, { readonly claim: ResourceClaim; readonly devices: readonly DeviceStatus[] }>();
   #writing = false;
+  /** Whoever is new does not wait for those that failed. */
+  #wake: () => void = () => {};
   #said = "";
 
   constructor(options: ClaimStatusOptions, retry = { firstMs: 1000, maxMs: 60_000 }) {
@@ -90,8 +94,9 @@ export class ClaimStatus {
   tell(claim: ResourceClaim, results: readonly OwnResult[], shares: readonly ShareRecord[], signal: AbortSignal): void {
     const { driver, candidates, now } = this.#o;
     const devices = statusOf(claim, results, shares, candidates(), driver, now());
-    if (devices.every((one) => isSaid(claim, one))) return;
+    if (devices.length === 0) return;
     this.#waiting.set(claim.metadata.uid, { claim, devices });
+    this.#wake();
     if (!this.#writing) void this.#write(signal);
   }
 
@@ -100,7 +105,16 @@ export class ClaimStatus {
     const entry = this.#o.entry(claim.metadata.uid);
     if (entry?.phase !== "prepared" || this.#waiting.has(claim.metadata.uid)) return;
     const read = readResults(claim, this.#o.driver);
-    if (read.kind === "results") this.tell(claim, read.results, entry.shares, signal);
+    if (read.kind !== "results") return;
+    const isSaid = read.results.every(
+      ({ count, pool, device, shareId }) =>
+        count === 0 ||
+        claim.status?.devices?.some(
+          (one) =>
+            one.driver === this.#o.driver && one.pool === pool && one.device === device && one.shareID === shareId,
+        ) === true,
+    );
+    if (!isSaid) this.tell(claim, read.results, entry.shares, signal);
   }
 
   async #write(signal: AbortSignal): Promise<void> {
@@ -113,7 +127,10 @@ export class ClaimStatus {
         // Meanwhile there may be something else to say of it.
         if (isOver && this.#waiting.get(uid) === waiting) this.#waiting.delete(uid);
       }
-      if (this.#waiting.size > 0) await pause(backoff.nextMs(), signal);
+      if (this.#waiting.size === 0) break;
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await pause(backoff.nextMs(), AbortSignal.any([signal, woken.signal]));
     }
     this.#writing = false;
   }
@@ -139,16 +156,4 @@ export class ClaimStatus {
       return isReaderFault(cause) && !cause.isTransient;
     }
   }
-}
-
-function isSaid(claim: ResourceClaim, wanted: DeviceStatus): boolean {
-  return (claim.status?.devices ?? []).some(
-    (one) =>
-      one.driver === wanted.driver &&
-      one.pool === wanted.pool &&
-      one.device === wanted.device &&
-      one.shareID === wanted.shareID &&
-      one.data?.request === wanted.data.request &&
-      one.data.cpus === wanted.data.cpus,
-  );
 }

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { ResourceClaim } from "../../src/claims/resourceclaim.ts";
 import type { Entry } from "../../src/ledger/ledger.ts";
-import { ClaimStatus, statusOf, type DeviceStatus } from "../../src/report/claimstatus.ts";
+import { ClaimStatus, statusOf, type ClaimStatusOptions, type DeviceStatus } from "../../src/report/claimstatus.ts";
 
 const CLAIM = { metadata: { namespace: "ns", name: "c", uid: "u" } };
 
@@ -75,30 +75,30 @@ describe("writing a claim's status", () => {
   let tries: number;
   let warned: string[];
   let status: ClaimStatus;
+  let options: ClaimStatusOptions;
 
   beforeEach(() => {
     stop = new AbortController();
     entries = new Map([["u", entry]]);
     [answers, written, warned, tries] = [[], [], [], 0];
-    status = new ClaimStatus(
-      {
-        api: {
-          devices: async (_claim, devices) => {
-            tries++;
-            await pause(1, stop.signal);
-            const fault = answers.shift();
-            if (fault !== undefined) throw fault;
-            written.push(devices);
-          },
+    options = {
+      api: {
+        devices: async (_claim, devices) => {
+          tries++;
+          await pause(1, stop.signal);
+          const fault = answers.shift();
+          if (fault !== undefined) throw fault;
+          written.push(devices);
         },
-        driver: "dra.cpu",
-        candidates: () => new Map(),
-        log: { info: () => {}, warn: (_, more) => warned.push(String(more?.["cause"])), error: () => {} },
-        now: () => 0,
-        entry: (uid) => entries.get(uid),
       },
-      { firstMs: 1, maxMs: 2 },
-    );
+      driver: "dra.cpu",
+      // A CPU of the claim went offline since.
+      candidates: () => new Map([["cpudevmachine", CpuSet.parse("0-2")]]),
+      log: { info: () => {}, warn: (_, more) => warned.push(String(more?.["cause"])), error: () => {} },
+      now: () => 0,
+      entry: (uid) => entries.get(uid),
+    };
+    status = new ClaimStatus(options, { firstMs: 1, maxMs: 2 });
   });
   afterEach(() => {
     stop.abort();
@@ -133,6 +133,17 @@ describe("writing a claim's status", () => {
     await until(() => tries === before + 1);
     await pause(20, stop.signal);
     expect(tries).to.equal(before + 1);
+  });
+
+  it("of another claim does not wait for it", async () => {
+    const other = { metadata: { ...CLAIM.metadata, name: "other", uid: "v" } };
+    entries.set("v", entry);
+    status = new ClaimStatus(options, { firstMs: 60_000, maxMs: 60_000 });
+    answers = [fault(true)];
+    status.tell(CLAIM, results, shares, stop.signal);
+    await until(() => warned.length === 1);
+    status.tell(other, results, shares, stop.signal);
+    await until(() => written.length === 2);
   });
 
   it("of a claim that an earlier driver prepared is written when the claim is seen without; never a second time", async () => {
