@@ -90,7 +90,10 @@ describe("kubectl dracpu", function () {
       };
     };
     const [followed, counted] = [run("watch", NODE), run("nodes", "--watch")];
-    await until("both have said how it is", () => followed.out().includes(NODE) && counted.out().includes("63"));
+    await until(
+      "both have said how it is",
+      () => followed.out().includes("Pinned to CPUs") && counted.out().includes("63"),
+    );
     const pod = await node.submit({ namespace: "shop", name: "more", containers: ["main"], claim: { cpus: 2 } });
     await until("both say that it is otherwise", () => /more/.test(followed.out()) && /63 +6 /.test(counted.out()));
     for (const one of [followed, counted]) expect(await one.end()).to.equal(0);

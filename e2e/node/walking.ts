@@ -8,7 +8,7 @@ const ROOT = join(import.meta.dirname, "..", "..");
 /** Looks at a node where operators look, and notes who said what after how long. */
 export class Walk {
   readonly #world: World;
-  readonly #sightings = new Sightings("On a real node", 60_000, 200);
+  readonly #sightings = new Sightings("On a real node", 90_000, 200);
 
   constructor(world: World) {
     this.#world = world;
