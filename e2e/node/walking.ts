@@ -36,11 +36,11 @@ export class Walk {
     await node.kubectl("delete", "events", "--all", "--all-namespaces");
   }
 
-  /** Waits until everybody says the code; what they say while it lasts. */
-  sees(problem: string, code: string): Promise<Checks> {
+  /** Waits until everybody says the code; what they say while it lasts. @param words of `doctor`, where it says the code for other reasons too. */
+  sees(problem: string, code: string, words = code): Promise<Checks> {
     const metric = new RegExp(`findings\\{.*${code}.*\\} [1-9]`);
     return this.#sightings.note(problem, code, {
-      doctor: async () => (await this.#doctor()).includes(code),
+      doctor: async () => (await this.#doctor()).includes(words),
       Event: () => this.#event(code),
       metric: async () => metric.test(await this.#both("metrics")),
       page: async () => (await this.#page("picture")).includes(code),

@@ -28,7 +28,7 @@ export class KernelUsage implements UsagePort {
 
   /** On a large machine the kernel takes milliseconds for it. */
   async busyMs(): Promise<ReadonlyMap<number, number>> {
-    const text = await readFile(this.#procStat, "utf8");
+    const text = await readFile(this.#procStat, "utf8").catch(() => "");
     const busy = new Map<number, number>();
     // user, nice and system; `guest` is part of user, and interrupts are nobody's.
     for (const [, cpu, user, nice, system] of text.matchAll(/^cpu(\d+) (\d+) (\d+) (\d+)/gm))

@@ -60,7 +60,7 @@ export interface MachinePort {
 
 /** How much CPU time was used, ever. */
 export interface UsagePort {
-  /** Milliseconds in which each online CPU ran something, interrupts aside. Rejects where the kernel does not tell. */
+  /** Milliseconds in which each online CPU ran something, interrupts aside; none where the kernel does not tell. */
   busyMs(): Promise<ReadonlyMap<number, number>>;
   /** Milliseconds of the cgroup and all below it; `undefined` where it is not there. */
   usedMs(path: string): Promise<number | undefined>;

@@ -41,5 +41,6 @@ describe("CPU time as the kernel counts it", () => {
       [0, 1230],
       [5, 10],
     ]);
+    expect((await new KernelUsage(v1, dir, join(dir, "none")).busyMs()).size, "not told").to.equal(0);
   });
 });
