@@ -1,18 +1,11 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDir } from "./cache.ts";
 import { PRODUCTS, type Product } from "./products.ts";
 
 const HERE = import.meta.dirname;
-
-/** Outside the tree; survives clones. */
-export function cacheDir(): string {
-  return (
-    process.env["DRACPU_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "dra-driver-cpu")
-  );
-}
 
 /** Path of a built binary. `$DRACPU_KUBE` names another minor version of Kubernetes. @throws Error with what to do where it was not built yet. */
 export function binary(wanted: string, name: string): string {

@@ -76,6 +76,28 @@ export function percentile(values: readonly number[], p: number): number {
   return sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] ?? 0;
 }
 
+/**
+ * Threads outside of all pods that might run on a CPU while a claim's container did. What the kernel's partitions promise; masks keep containers off only.
+ *
+ * @returns a sentence for each thread.
+ */
+export function intruders(recording: Recording, facts: Facts): string[] {
+  const claimed = statesOf(recording, facts).filter((one) => one.claim !== undefined);
+  return recording.strangers.flatMap((stranger) => {
+    const reach = CpuSet.parse(stranger.allowed);
+    const looks = recording.strangerLooks.filter(({ from }) => stranger.from <= from && from <= stranger.to);
+    // A look in which it was read, all of it within the time in which the claim's container surely ran.
+    const met = claimed.find(
+      (one) => one.reach.overlaps(reach) && looks.some(({ from, to }) => one.from <= from && to <= one.sure),
+    );
+    return met === undefined
+      ? []
+      : [
+          `intruder: thread ${stranger.tid} (${stranger.command}) might run on ${stranger.allowed} while claim ${met.claim?.uid ?? ""} had ${met.reach.toString()} from ${when(met)}`,
+        ];
+  });
+}
+
 /** Only of containers whose own program runs. */
 function statesOf(recording: Recording, facts: Facts): State[] {
   const end = recording.end;

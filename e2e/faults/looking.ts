@@ -1,7 +1,7 @@
 import { appendFileSync, readdirSync, readFileSync, watch, writeFileSync, type FSWatcher } from "node:fs";
 import { setPriority } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { now, type Seen } from "./observer.ts";
+import { now, type Seen, type Stranger } from "./observer.ts";
 
 // The observer's process: argv is root, file for what is seen, and "strangers". Ends with its standard input.
 const [, , root = "", out = "", mode = ""] = process.argv;
@@ -24,7 +24,12 @@ interface Group {
 
 const groups = new Map<string, Group>();
 const watched = new Map<string, FSWatcher>();
-const strangers = new Map<number, string>();
+/** By thread id; what was seen of it last. */
+const strangers = new Map<number, { command: string; allowed: string; from: number; to: number }>();
+/** Kernel threads that the kernel lets nobody move. */
+const unmovable = new Set<number>();
+/** linux/sched.h */
+const PF_NO_SETAFFINITY = 0x04000000;
 let lines: string[] = [];
 let looks = 0;
 let lastTree = 0;
@@ -125,17 +130,55 @@ function changed(dir: string, name: string): void {
   else if (!name.includes(".")) walk(dir);
 }
 
-/** Kernel threads have no command line, and those that belong to a CPU cannot leave it. */
+/** Every thread on the machine that is in no pod, and that could be moved. */
 function lookAtStrangers(): void {
-  const own = new Set([...groups.values()].flatMap((group) => [...group.known.keys()]));
+  const from = now();
+  const alive = new Set<number>();
+  const pods = `/${basename(root)}/`;
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
-    if (Number.isNaN(pid) || own.has(pid)) continue;
-    const command = (read(`/proc/${pid}/cmdline`) ?? "").replaceAll("\0", " ").trim();
-    const allowed = command === "" ? "" : allowedOf(pid);
-    if (allowed === "" || strangers.get(pid) === allowed) continue;
-    strangers.set(pid, allowed);
-    tell("stranger", { t: now(), pid, command: command.slice(0, 80), allowed });
+    if (Number.isNaN(pid) || unmovable.has(pid)) continue;
+    const line = (read(`/proc/${pid}/cmdline`) ?? "").replaceAll("\0", " ").trim();
+    if (line === "" && isUnmovable(pid)) continue;
+    if ((read(`/proc/${pid}/cgroup`) ?? pods).includes(pods)) continue;
+    const command = line === "" ? `[${read(`/proc/${pid}/comm`) ?? ""}]` : line.slice(0, 80);
+    for (const thread of namesIn(`/proc/${pid}/task`)) {
+      const tid = Number(thread);
+      const allowed = allowedOf(tid);
+      if (allowed === "") continue;
+      alive.add(tid);
+      const before = strangers.get(tid);
+      if (before?.allowed === allowed && before.command === command) before.to = now();
+      else {
+        tellStranger(tid);
+        strangers.set(tid, { command, allowed, from, to: now() });
+      }
+    }
+  }
+  for (const tid of strangers.keys()) if (!alive.has(tid)) tellStranger(tid);
+  tell("strangers", { from, to: now() });
+}
+
+/** Field 9 of stat, behind the name in parentheses: proc(5). */
+function isUnmovable(pid: number): boolean {
+  const stat = read(`/proc/${pid}/stat`) ?? "";
+  const flags = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]);
+  const is = (flags & PF_NO_SETAFFINITY) !== 0;
+  if (is) unmovable.add(pid);
+  return is;
+}
+
+function tellStranger(tid: number): void {
+  const one = strangers.get(tid);
+  if (one !== undefined) tell("stranger", { tid, ...one } satisfies Stranger);
+  strangers.delete(tid);
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
   }
 }
 
@@ -172,12 +215,13 @@ const next = (): void => {
   before = t;
   tick();
   due = Math.max(due + PERIOD_MS, now() + 1);
-  setTimeout(next, due - now());
+  setTimeout(next, Math.max(1, due - now()));
 };
 setTimeout(next, PERIOD_MS);
 setInterval(flush, FLUSH_MS);
 process.stdin.on("end", () => {
   tick();
+  for (const tid of strangers.keys()) tellStranger(tid);
   flush();
   process.exit(0);
 });

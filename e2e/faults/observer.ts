@@ -21,10 +21,11 @@ export interface Seen {
   readonly isSandbox: boolean;
 }
 
-/** A process that is in no container, and where it may run. */
+/** Where a thread that is in no pod might run, by every look that began between `from` and `to`. */
 export interface Stranger {
-  readonly t: number;
-  readonly pid: number;
+  readonly from: number;
+  readonly to: number;
+  readonly tid: number;
   readonly command: string;
   readonly allowed: string;
 }
@@ -32,6 +33,8 @@ export interface Stranger {
 export interface Recording {
   readonly seen: readonly Seen[];
   readonly strangers: readonly Stranger[];
+  /** When each look at strangers began and ended. */
+  readonly strangerLooks: readonly { readonly from: number; readonly to: number }[];
   /** Spans in which the observer itself did not get to look. */
   readonly stalls: readonly { readonly from: number; readonly to: number }[];
   readonly looks: number;
@@ -56,11 +59,14 @@ export class Observer {
 
   /**
    * @param root of the pods in the cpuset hierarchy, such as `/sys/fs/cgroup/cpuset/kubepods`; it need not be there yet.
-   * @param strangers whether processes outside of it are recorded too.
+   * @param strangers whether threads outside of it are recorded too. @param program of its process.
    */
-  constructor(root: string, out: string, { strangers = false } = {}) {
+  constructor(
+    root: string,
+    out: string,
+    { strangers = false, program = join(import.meta.dirname, "looking.ts") } = {},
+  ) {
     this.#out = out;
-    const program = join(import.meta.dirname, "looking.ts");
     this.#child = spawn(process.execPath, [program, root, out, strangers ? "strangers" : ""], {
       stdio: ["pipe", "inherit", "inherit"],
     });
@@ -81,6 +87,7 @@ export class Observer {
   recording(): Recording {
     const seen: Seen[] = [];
     const strangers: Stranger[] = [];
+    const strangerLooks: { from: number; to: number }[] = [];
     const stalls: { from: number; to: number }[] = [];
     let [begin, looks, end] = [0, 0, 0];
     const whole = this.#text();
@@ -89,11 +96,12 @@ export class Observer {
       const one = JSON.parse(line) as { kind: string } & Record<string, unknown>;
       if (one.kind === "seen") seen.push(one as unknown as Seen);
       else if (one.kind === "stranger") strangers.push(one as unknown as Stranger);
+      else if (one.kind === "strangers") strangerLooks.push(one as unknown as { from: number; to: number });
       else if (one.kind === "stall") stalls.push(one as unknown as { from: number; to: number });
       else if (one.kind === "begin") begin = one["t"] as number;
       else if (one.kind === "tally") [looks, end] = [one["looks"] as number, one["t"] as number];
     }
-    return { seen, strangers, stalls, looks, begin, end };
+    return { seen, strangers, strangerLooks, stalls, looks, begin, end };
   }
 
   /** Ends it. @returns all that it saw. */

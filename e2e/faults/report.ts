@@ -6,8 +6,8 @@ export function minutes(): number {
   return Number(process.env["DRACPU_MINUTES"] ?? 2);
 }
 
-/** Prints what was seen. @returns what is wrong with it. */
-export function explain(recording: Recording, verdict: Verdict): string[] {
+/** Prints what was seen. @param least looks a second. @returns what is wrong with it. */
+export function explain(recording: Recording, verdict: Verdict, least = 20): string[] {
   const seconds = (recording.end - recording.begin) / 1000;
   const rate = recording.looks / seconds;
   const stalled = recording.stalls.map(({ from, to }) => to - from);
@@ -20,7 +20,8 @@ export function explain(recording: Recording, verdict: Verdict): string[] {
   console.log(
     `      with it away: ${figures(away.map((one) => one.ms))}; after its return: ${figures(away.map((one) => one.afterReturn ?? 0))}`,
   );
-  const slow = rate < 20 ? [`the observer looked ${rate.toFixed(1)} times a second; at least 20 are needed`] : [];
+  const slow =
+    rate < least ? [`the observer looked ${rate.toFixed(1)} times a second; at least ${least} are needed`] : [];
   return [...slow, ...verdict.failures, ...tooLong(verdict.episodes)];
 }
 

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { cacheDir } from "../build/build.ts";
+import { cacheDir } from "../build/cache.ts";
 import { machineNamed } from "../demo/machines.ts";
 import { EmbeddedNode } from "../kit/embedded/node.ts";
 import { startDaemon, until, type Daemon } from "../kit/node/processes.ts";

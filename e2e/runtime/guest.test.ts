@@ -1,14 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect } from "chai";
-import { bundle } from "../../images/bundle.ts";
-import { bootGuest, type GuestRun } from "../kit/guest/boot.ts";
-import { kernelFiles, rootDisk, type Kernel } from "../kit/guest/image.ts";
-import { writeImage } from "../kit/image/image.ts";
+import type { GuestRun } from "../kit/guest/boot.ts";
+import { runInGuest } from "../kit/guest/program.ts";
 import { MASK_ROWS, MODE_ROWS, PARTITION_ROWS } from "./guest/rows.ts";
-
-const ROOT = join(import.meta.dirname, "..", "..");
 
 // Seconds are those of a machine that emulates and is slow at it.
 for (const [kernel, program, rows, limitSeconds] of [
@@ -20,7 +13,7 @@ for (const [kernel, program, rows, limitSeconds] of [
     this.timeout(900_000);
     let run: GuestRun;
     before(async () => {
-      run = await guest(kernel, program, limitSeconds);
+      run = await runInGuest({ kernel, program: `e2e/runtime/guest/${program}.ts`, limitSeconds });
       console.log(`    guest done in ${run.seconds.toFixed(0)} s`);
       for (const line of run.output.split("\n"))
         if (!/^(ROW ok|RC|BOOTED)/.test(line) && line !== "") console.log(`      ${line.slice(0, 1000)}`);
@@ -35,22 +28,4 @@ for (const [kernel, program, rows, limitSeconds] of [
       });
     }
   });
-}
-
-async function guest(kernel: Kernel, program: string, limitSeconds: number): Promise<GuestRun> {
-  // Made before the clock runs: they come from the network and from this machine's libraries once.
-  kernelFiles(kernel);
-  rootDisk();
-  const job = mkdtempSync(join(tmpdir(), "gj-"));
-  try {
-    await bundle(join(ROOT, "nri-agent/src/main.ts"), join(job, "dracpu-agent.cjs"));
-    await bundle(join(ROOT, "driver/src/main.ts"), join(job, "dracpu.cjs"));
-    await bundle(join(ROOT, `e2e/runtime/guest/${program}.ts`), join(job, "program.mjs"));
-    writeImage(join(job, "probe.tar"));
-    writeFileSync(join(job, "run.sh"), "#!/bin/sh\ncd /tmp && exec node /job/program.mjs\n");
-    chmodSync(join(job, "run.sh"), 0o755);
-    return await bootGuest({ kernel, job, limitSeconds });
-  } finally {
-    rmSync(job, { recursive: true, force: true });
-  }
 }

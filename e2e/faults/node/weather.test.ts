@@ -54,7 +54,9 @@ async function life(n: number, random: Random): Promise<void> {
   const isForced = random.next() < 0.2;
   const lives = random.between(0, isClaimed ? 3000 : 8000);
   await world.createPod({ name, ...(isClaimed ? { template: "one" } : {}) });
-  // A claim waits for those before it, and for the kubelet's back-off after a gate that was closed.
+  // There is one CPU for claims, and who is next is up to the scheduler: one has been seen to wait four minutes while fifty younger ones came and went.
+  await world.node.kubectl("wait", `pod/${name}`, "--for=condition=PodScheduled", "--timeout=20m");
+  // The kubelet backs off after a gate that was closed.
   await world.running(name, 240_000);
   await sleep(lives);
   const force = isForced ? ["--force", "--grace-period=0"] : [];

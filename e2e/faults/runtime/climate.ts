@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerHandle, ContainerOptions, PodHandle } from "../../kit/containerd/pods.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { until } from "../../kit/node/processes.ts";
 import { PROGRAMS, type Program } from "../lives.ts";
 import type { Random } from "../random.ts";
@@ -10,8 +11,11 @@ import type { FaultWorld } from "./world.ts";
 const PAST_THE_LIMIT_MS = [2200, 4000] as const;
 
 /** Pods and blows on containerd alone. */
-export function runtimeClimate(world: FaultWorld): Climate {
-  return { rate: 2, most: 14, pause: [1500, 5000], blows: blowsOf(world), pod: (n, random) => life(world, n, random) };
+export function runtimeClimate(
+  world: FaultWorld,
+  pace: Pick<Climate, "rate" | "most" | "pause"> = { rate: 2, most: 14, pause: [1500, 5000] },
+): Climate {
+  return { ...pace, blows: blowsOf(world), pod: (n, random) => life(world, n, random) };
 }
 
 function blowsOf(world: FaultWorld): Blow[] {
@@ -49,7 +53,9 @@ async function life(world: FaultWorld, n: number, random: Random): Promise<void>
   const container = await run(world, pod, { cdi: ids });
   if (claim !== undefined) {
     const first = await until("its first instruction wrote", () => container.first() || undefined, 20_000, 10);
-    if (first !== "1") throw new Error(`the first instruction of claim ${claim.name} ran on ${first}`);
+    const cpus = CpuSet.parse(first);
+    if (cpus.size !== 1 || !cpus.isSubsetOf(world.claimable))
+      throw new Error(`the first instruction of claim ${claim.name} ran on ${first}`);
   }
   await sleep(lives);
   if (claim !== undefined && isForced) {

@@ -1,3 +1,4 @@
+import { Containerd } from "../../kit/containerd/containerd.ts";
 import { bundles } from "../programs.ts";
 import { FaultWorld } from "./world.ts";
 
@@ -5,7 +6,7 @@ import { FaultWorld } from "./world.ts";
 export function onContainerd(up: (world: FaultWorld) => Promise<void> | void): void {
   let world: FaultWorld;
   before(async () => {
-    world = new FaultWorld(await bundles());
+    world = new FaultWorld(await bundles(), { runtime: new Containerd("2.4") });
     await world.start();
     await up(world);
   });

@@ -10,7 +10,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { AgentProcess } from "../../kit/agent/agent.ts";
-import { Containerd } from "../../kit/containerd/containerd.ts";
+import type { Pods } from "../../kit/containerd/pods.ts";
 import { allocatedClaim, DriverProcess } from "../../kit/driver.ts";
 import { FakeApiServer } from "../../kit/fakecluster/apiserver.ts";
 import { FakeKubelet, type ClaimReference } from "../../kit/fakecluster/kubelet.ts";
@@ -21,12 +21,36 @@ import { Observer } from "../observer.ts";
 import type { Bundles } from "../programs.ts";
 import { shipped } from "../../../images/environment.ts";
 
+/** The containerd that a {@link FaultWorld} is around. */
+export interface RuntimeHere {
+  readonly dir: string;
+  readonly nriSocket: string;
+  readonly cdiDir: string;
+  /** Top-level cgroup of its pods in the cpuset hierarchy. */
+  readonly cpusets: string;
+  readonly pods: Pods;
+  readonly daemon: Daemon;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface WorldOptions {
+  readonly runtime: RuntimeHere;
+  /** What the driver has for claims. */
+  readonly claimable?: string;
+  /** How long the programs may take to agree. */
+  readonly patienceMs?: number;
+  /** The observer's process, where it lies elsewhere; then it looks at strangers too. */
+  readonly looking?: string;
+}
+
 /**
  * Both programs on a real containerd of this machine and its real cgroups; API server and kubelet speak the real bytes. A program that dies is
  * started again at once.
  */
 export class FaultWorld {
-  readonly runtime = new Containerd("2.4");
+  readonly runtime: RuntimeHere;
+  readonly claimable: CpuSet;
   readonly api = new FakeApiServer();
   readonly kubelet: FakeKubelet;
   readonly agent: AgentProcess;
@@ -35,13 +59,17 @@ export class FaultWorld {
   readonly observer: Observer;
   readonly #inspect: Client<typeof Inspect>;
   readonly #claims = new Map<string, { uid: string; cpus: number }>();
+  readonly #patienceMs: number;
   #registers: Promise<unknown> = Promise.resolve();
   /** Of the driver that was seen last with the agent, and the least that the living one has to take. */
   #epoch = 0n;
   #leastEpoch = 1n;
 
-  constructor(programs: Bundles) {
-    const { dir } = this.runtime;
+  constructor(programs: Bundles, { runtime, claimable = "1", patienceMs = 30_000, looking }: WorldOptions) {
+    this.runtime = runtime;
+    this.claimable = CpuSet.parse(claimable);
+    this.#patienceMs = patienceMs;
+    const { dir } = runtime;
     mkdirSync(dir, { recursive: true });
     this.kubelet = new FakeKubelet(join(dir, "kubelet"));
     this.lives = new Lives(dir, (which) => this.#start(which));
@@ -61,10 +89,15 @@ export class FaultWorld {
       kubeconfig: join(dir, "kubeconfig"),
       kubeletRootDir: this.kubelet.rootDir,
       agentSocket: join(dir, "ctl", "control.sock"),
+      flags: { "--cdi-dir": runtime.cdiDir },
       env: this.lives.seams.driver.env(),
     });
     this.#inspect = createClient(Inspect, unixTransport(join(dir, "ins", "inspect.sock")));
-    this.observer = new Observer(`/sys/fs/cgroup/cpuset${this.runtime.root}`, join(dir, "seen.jsonl"));
+    this.observer = new Observer(
+      runtime.cpusets,
+      join(dir, "seen.jsonl"),
+      looking === undefined ? {} : { strangers: true, program: looking },
+    );
   }
 
   async start(): Promise<void> {
@@ -101,7 +134,7 @@ export class FaultWorld {
         this.#epoch = epoch;
         return this.lives.daemon("driver").isAlive();
       },
-      30_000,
+      this.#patienceMs,
       20,
     );
   }
@@ -207,7 +240,7 @@ export class FaultWorld {
         else if (daemon.isAlive()) return false;
         return true;
       },
-      30_000,
+      this.#patienceMs,
       20,
     );
   }

@@ -43,6 +43,11 @@ export class Containerd {
     this.root = `/dracpu-${this.dir.slice(-6)}`;
   }
 
+  /** Of its pods in the cpuset hierarchy. */
+  get cpusets(): string {
+    return `/sys/fs/cgroup/cpuset${this.root}`;
+  }
+
   get pods(): Pods {
     if (this.#pods === undefined) throw new Error("not started");
     return this.#pods;

@@ -16,7 +16,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { binary, cacheDir } from "../../build/build.ts";
+import { binary } from "../../build/build.ts";
+import { cacheDir } from "../../build/cache.ts";
 
 const HERE = import.meta.dirname;
 const BUSYBOX = "/bin/busybox";

@@ -13,9 +13,9 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { cacheDir } from "../../build/build.ts";
+import { cacheDir } from "../../build/cache.ts";
 
-const SOURCE = join(import.meta.dirname, "seam.c");
+export const SOURCE = join(import.meta.dirname, "seam.c");
 /** As seam.c has it. */
 const SIZE = 1 << 20;
 const HEAD = 1024;
@@ -42,7 +42,7 @@ export interface Call {
 }
 
 /** Builds the library where the cache lacks it. @returns its path. */
-function library(): string {
+export function library(): string {
   const hash = createHash("sha256").update(readFileSync(SOURCE)).update(process.arch).digest("hex").slice(0, 16);
   const path = join(cacheDir(), `seam-${hash}.so`);
   if (existsSync(path)) return path;

@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { AgentProcess } from "../../kit/agent/agent.ts";
-import { Pods } from "../../kit/containerd/pods.ts";
-import { Cri } from "../../kit/cri/client.ts";
-import { startDaemon, until, type Daemon } from "../../kit/node/processes.ts";
-import { execFileSync } from "node:child_process";
+import type { Pods } from "../../kit/containerd/pods.ts";
+import { GuestContainerd } from "../../kit/guest/containerd.ts";
+import { until } from "../../kit/node/processes.ts";
 
 export const CGROUP = "/sys/fs/cgroup";
 
@@ -13,13 +12,13 @@ export const CGROUP = "/sys/fs/cgroup";
 export class Lab {
   readonly pods: Pods;
   readonly agent: AgentProcess;
-  readonly #containerd: Daemon;
+  readonly #containerd: GuestContainerd;
   /** Whose last lines are printed when a row fails. */
   readonly logs: (() => string)[];
   failed = 0;
 
-  private constructor(pods: Pods, agent: AgentProcess, containerd: Daemon) {
-    this.pods = pods;
+  private constructor(agent: AgentProcess, containerd: GuestContainerd) {
+    this.pods = containerd.pods;
     this.agent = agent;
     this.#containerd = containerd;
     this.logs = [() => readFileSync(agent.daemon?.log ?? "", "utf8")];
@@ -40,30 +39,8 @@ export class Lab {
     online: string,
     nriSocket = "/var/run/nri/nri.sock",
   ): Promise<Lab> {
-    mkdirSync("/tmp/lab/log", { recursive: true });
-    writeFileSync(
-      "/tmp/lab/containerd.toml",
-      `version = 3
-[plugins.'io.containerd.cri.v1.images'.pinned_images]
-  sandbox = 'localhost/probe:1'
-[plugins.'io.containerd.nri.v1.nri']
-  disable = false
-  plugin_request_timeout = '20s'
-  plugin_registration_timeout = '30s'
-`,
-    );
-    const containerd = startDaemon("containerd", ["containerd", "-c", "/tmp/lab/containerd.toml", "-l", "info"], {
-      logDir: "/tmp/lab/log",
-    });
-    await until(
-      "containerd answers",
-      () => execFileSync("ctr", ["version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) !== "",
-      60_000,
-      200,
-    );
-    execFileSync("ctr", ["-n", "k8s.io", "images", "import", "/job/probe.tar"], { stdio: "ignore" });
-    const cri = new Cri("/run/containerd/containerd.sock");
-    await until("the CRI answers", async () => (await cri.call("version", { version: "v1" })).runtimeName, 60_000, 200);
+    const containerd = new GuestContainerd();
+    await containerd.start();
     const agent = new AgentProcess({
       dir: "/tmp/lab",
       argv: [process.execPath, "/job/dracpu-agent.cjs"],
@@ -74,7 +51,7 @@ export class Lab {
       bindAddress: "127.0.0.1:8081",
       more: ["--pin-memory"],
     });
-    return new Lab(new Pods(cri, "/tmp/lab", "/kubepods"), agent, containerd);
+    return new Lab(agent, containerd);
   }
 
   async row(name: string, run: () => Promise<void>): Promise<void> {
@@ -90,9 +67,7 @@ export class Lab {
   }
 
   async end(): Promise<never> {
-    await this.pods
-      .removeAll()
-      .catch((cause: unknown) => console.log(`cannot remove all: ${(cause as Error).message}`));
+    await this.#containerd.removeAll();
     await this.agent.daemon?.stop();
     await this.#containerd.stop();
     process.exit(this.failed === 0 ? 0 : 1);

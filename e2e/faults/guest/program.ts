@@ -1,0 +1,41 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GuestContainerd } from "../../kit/guest/containerd.ts";
+import { intruders, judge } from "../judge.ts";
+import { explain } from "../report.ts";
+import { runtimeClimate } from "../runtime/climate.ts";
+import { FaultWorld } from "../runtime/world.ts";
+import { weather } from "../weather.ts";
+
+// Runs inside the guest: random weather where the kernel itself keeps everybody off claims' CPUs. Says `WEATHER ok`, or what is wrong.
+const minutes = Number(process.env["DRACPU_MINUTES"]);
+const seed = Number(process.env["DRACPU_SEED"]);
+const world = new FaultWorld(
+  { driver: "/job/dracpu.cjs", agent: "/job/dracpu-agent.cjs" },
+  { runtime: new GuestContainerd(), claimable: "0-15", patienceMs: 120_000, looking: "/job/looking.mjs" },
+);
+let wrong: string[];
+try {
+  await world.start();
+  const { lever } = await world.state();
+  if (lever !== 1) throw new Error(`the lever is ${String(lever)}, not the kernel's`);
+  const pace = { rate: 0.5, most: 8, pause: [4000, 12_000] as const };
+  const tally = await weather(runtimeClimate(world, pace), seed, minutes * 60_000);
+  const named = Object.entries(tally.blows).map(([name, n]) => `${n} × ${name}`);
+  console.log(`      ${tally.pods} pods; ${named.join(", ")}`);
+  await world.agrees();
+  await sleep(1000);
+  const recording = await world.observer.stop();
+  // The observer looks less often where every instruction is emulated; what it missed counts for nobody.
+  const explained = explain(recording, judge(recording, world.facts), 0);
+  const threads = new Set(recording.strangers.map(({ tid }) => tid)).size;
+  console.log(`      ${threads} threads outside of pods, ${recording.strangerLooks.length} looks at all of them`);
+  wrong = [...tally.failures, ...explained, ...intruders(recording, world.facts)];
+} catch (cause) {
+  wrong = [(cause as Error).message];
+  for (const log of [world.agent.daemon?.log, world.driver.daemon?.log])
+    if (log !== undefined) console.log(readFileSync(log, "utf8").split("\n").slice(-15).join("\n"));
+}
+await world.stop().catch((cause: unknown) => console.log(`cannot stop: ${(cause as Error).message}`));
+console.log(wrong.length === 0 ? "WEATHER ok" : `WEATHER failed: ${wrong.length}\n${wrong.slice(0, 30).join("\n")}`);
+process.exit(wrong.length === 0 ? 0 : 1);

@@ -1,0 +1,71 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { Pods } from "../containerd/pods.ts";
+import { Cri } from "../cri/client.ts";
+import { startDaemon, until, type Daemon } from "../node/processes.ts";
+
+/** containerd inside the guest; hooks may take long there. */
+export class GuestContainerd {
+  readonly dir = "/tmp/lab";
+  readonly nriSocket = "/var/run/nri/nri.sock";
+  readonly cdiDir = "/var/run/cdi";
+  readonly cpusets = "/sys/fs/cgroup/kubepods";
+  #hasImage = false;
+  #daemon: Daemon | undefined;
+  #cri: Cri | undefined;
+  #pods: Pods | undefined;
+
+  get pods(): Pods {
+    if (this.#pods === undefined) throw new Error("not started");
+    return this.#pods;
+  }
+
+  get daemon(): Daemon {
+    if (this.#daemon === undefined) throw new Error("not started");
+    return this.#daemon;
+  }
+
+  /** Also once more, after it was killed. */
+  async start(): Promise<void> {
+    mkdirSync(`${this.dir}/log`, { recursive: true });
+    const config = `${this.dir}/containerd.toml`;
+    writeFileSync(
+      config,
+      `version = 3
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = 'localhost/probe:1'
+[plugins.'io.containerd.nri.v1.nri']
+  disable = false
+  plugin_request_timeout = '20s'
+  plugin_registration_timeout = '30s'
+`,
+    );
+    this.#daemon = startDaemon("containerd", ["containerd", "-c", config, "-l", "info"], { logDir: `${this.dir}/log` });
+    await until(
+      "containerd answers",
+      () => execFileSync("ctr", ["version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) !== "",
+      60_000,
+      200,
+    );
+    if (!this.#hasImage)
+      execFileSync("ctr", ["-n", "k8s.io", "images", "import", "/job/probe.tar"], { stdio: "ignore" });
+    this.#hasImage = true;
+    this.#cri?.close();
+    const cri = new Cri("/run/containerd/containerd.sock");
+    this.#cri = cri;
+    await until("the CRI answers", async () => (await cri.call("version", { version: "v1" })).runtimeName, 60_000, 200);
+    this.#pods = new Pods(cri, this.dir, "/kubepods");
+  }
+
+  async removeAll(): Promise<void> {
+    await this.#pods
+      ?.removeAll()
+      .catch((cause: unknown) => console.log(`cannot remove all: ${(cause as Error).message}`));
+  }
+
+  async stop(): Promise<void> {
+    await this.removeAll();
+    this.#cri?.close();
+    await this.#daemon?.stop();
+  }
+}

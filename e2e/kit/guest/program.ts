@@ -1,0 +1,44 @@
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { bundle } from "../../../images/bundle.ts";
+import { writeImage } from "../image/image.ts";
+import { bootGuest, type GuestRun } from "./boot.ts";
+import { kernelFiles, rootDisk, type Kernel } from "./image.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..", "..");
+
+export interface GuestProgram {
+  readonly kernel: Kernel;
+  /** Source below the root, bundled as `/job/program.mjs`. */
+  readonly program: string;
+  readonly limitSeconds: number;
+  /** More sources, each bundled under its own name. */
+  readonly bundles?: readonly string[];
+  /** Files that lie beside them in `/job`. */
+  readonly files?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Boots the guest with both products' bundles, a container image and a program, and runs that. */
+export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
+  const { kernel, program, limitSeconds, bundles = [], files = [], env = {} } = options;
+  // Made before the clock runs: they come from the network and from this machine's libraries once.
+  kernelFiles(kernel);
+  rootDisk();
+  const job = mkdtempSync(join(tmpdir(), "gj-"));
+  try {
+    await bundle(join(ROOT, "nri-agent/src/main.ts"), join(job, "dracpu-agent.cjs"));
+    await bundle(join(ROOT, "driver/src/main.ts"), join(job, "dracpu.cjs"));
+    await bundle(join(ROOT, program), join(job, "program.mjs"));
+    for (const one of bundles) await bundle(join(ROOT, one), join(job, basename(one).replace(/\.ts$/, ".mjs")));
+    for (const one of files) copyFileSync(one, join(job, basename(one)));
+    writeImage(join(job, "probe.tar"));
+    const words = Object.entries(env).map(([key, value]) => `${key}='${value}' `);
+    writeFileSync(join(job, "run.sh"), `#!/bin/sh\ncd /tmp && ${words.join("")}exec node /job/program.mjs\n`);
+    chmodSync(join(job, "run.sh"), 0o755);
+    return await bootGuest({ kernel, job, limitSeconds });
+  } finally {
+    rmSync(job, { recursive: true, force: true });
+  }
+}
