@@ -81,7 +81,7 @@ describe("the judge of a recording", () => {
           strangerLooks: [50, 300, 550, 800, 1050].map((begin) => ({ from: begin, to: begin + 80 })),
         },
         facts,
-      );
+      ).found;
     expect(found(50, 820, "0-1")[0]).to.include("thread 7 (sshd) might run on 0-1 while claim x had 1");
     expect(found(300, 310, "0-1"), "one look").to.have.length(1);
     expect(found(50, 820, "0")).to.deep.equal([]);

@@ -79,11 +79,14 @@ export function percentile(values: readonly number[], p: number): number {
 /**
  * Threads outside of all pods that might run on a CPU while a claim's container did. What the kernel's partitions promise; masks keep containers off only.
  *
- * @returns a sentence for each thread.
+ * @returns a sentence for each thread, and how many looks could have found one.
  */
-export function intruders(recording: Recording, facts: Facts): string[] {
+export function intruders(recording: Recording, facts: Facts): { found: string[]; looks: number } {
   const claimed = statesOf(recording, facts).filter((one) => one.claim !== undefined);
-  return recording.strangers.flatMap((stranger) => {
+  const looks = recording.strangerLooks.filter(({ from, to }) =>
+    claimed.some((one) => one.from <= from && to <= one.sure),
+  ).length;
+  const found = recording.strangers.flatMap((stranger) => {
     const reach = CpuSet.parse(stranger.allowed);
     const looks = recording.strangerLooks.filter(({ from }) => stranger.from <= from && from <= stranger.to);
     // A look in which it was read, all of it within the time in which the claim's container surely ran.
@@ -96,6 +99,7 @@ export function intruders(recording: Recording, facts: Facts): string[] {
           `intruder: thread ${stranger.tid} (${stranger.command}) might run on ${stranger.allowed} while claim ${met.claim?.uid ?? ""} had ${met.reach.toString()} from ${when(met)}`,
         ];
   });
+  return { found, looks };
 }
 
 /** Only of containers whose own program runs. */

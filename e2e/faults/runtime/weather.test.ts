@@ -1,5 +1,4 @@
 import { expect } from "chai";
-import { until } from "../../kit/node/processes.ts";
 import { judge } from "../judge.ts";
 import { seedOf } from "../random.ts";
 import { explain, minutes } from "../report.ts";
@@ -26,15 +25,7 @@ describe("random weather, on real containerd", function () {
     );
     expect(tally.failures).to.deep.equal([]);
     await world.agrees();
-    await until(
-      "nothing is held",
-      async () => {
-        const { claims, files } = world.disk();
-        return claims === 0 && files.length === 0 && (await world.state()).pool?.held === "";
-      },
-      20_000,
-      50,
-    );
+    await world.holdsNothing();
     const recording = await world.observer.stop();
     expect(explain(recording, judge(recording, world.facts))).to.deep.equal([]);
   });

@@ -139,6 +139,19 @@ export class FaultWorld {
     );
   }
 
+  /** No claim is left, on disk or in the agent. */
+  async holdsNothing(): Promise<void> {
+    await until(
+      "nothing is held",
+      async () => {
+        const { claims, files } = this.disk();
+        return claims === 0 && files.length === 0 && (await this.state()).pool?.held === "";
+      },
+      20_000,
+      50,
+    );
+  }
+
   async state(): Promise<State> {
     const { state } = await this.#inspect.getState({}, { timeoutMs: 5000 });
     if (state === undefined) throw new Error("no state");
