@@ -49,6 +49,10 @@ export class AgentHand implements CgroupPort {
     this.#do(`cpuset.cpus.partition ${path}=${type}`, () => this.#kernel.writePartition(path, type));
   }
 
+  watchPartition(path: string, changed: () => void): () => void {
+    return this.#kernel.watchPartition(path, changed);
+  }
+
   #do(write: string, run: () => void): void {
     if (!this.isDead) this.onWrite(write);
     if (this.isDead) return;

@@ -64,4 +64,8 @@ export class MemoryCgroup implements CgroupPort {
   writePartition(path: string, type: string): void {
     this.partitions.set(path, type);
   }
+
+  watchPartition(): () => void {
+    return () => {};
+  }
 }

@@ -31,8 +31,7 @@ export class PartitionModel implements CgroupPort {
   #active: CpuSet;
   /** CPUs of all partitions, and of those that went away without giving theirs back. */
   #taken = CpuSet.empty;
-  /** Called when the text of a `cpuset.cpus.partition` has changed, with the cgroup's path. */
-  onPartition: (path: string) => void = () => {};
+  readonly #watchers = new Map<string, Set<() => void>>();
 
   constructor(possible: CpuSet) {
     this.#possible = possible;
@@ -83,7 +82,7 @@ export class PartitionModel implements CgroupPort {
       this.#giveBack(one);
       one.valid = false;
       one.why = BAD_LIST;
-      this.onPartition(one.path);
+      this.#announce(one.path);
     }
   }
 
@@ -147,7 +146,7 @@ export class PartitionModel implements CgroupPort {
         if (!isAlone(sibling) || sibling.taken?.overlaps(wanted) !== true) continue;
         sibling.valid = false;
         sibling.why = "";
-        this.onPartition(sibling.path);
+        this.#announce(sibling.path);
       }
     }
     one.cpus = cpus;
@@ -175,6 +174,16 @@ export class PartitionModel implements CgroupPort {
     this.#set(this.#writable(path, "cpuset.cpus.partition"), type);
   }
 
+  watchPartition(path: string, changed: () => void): () => void {
+    const watchers = this.#watchers.get(path) ?? new Set();
+    this.#watchers.set(path, watchers.add(changed));
+    return () => watchers.delete(changed);
+  }
+
+  #announce(path: string): void {
+    for (const changed of this.#watchers.get(path) ?? []) changed();
+  }
+
   #set(one: Group, type: "root" | "isolated" | "member"): void {
     if (one.type === type && (one.valid || type === "member")) return;
     const wasValid = one.valid && one.type !== "member";
@@ -189,7 +198,7 @@ export class PartitionModel implements CgroupPort {
       one.valid = one.why === "";
       this.#stray(one);
     }
-    this.onPartition(one.path);
+    this.#announce(one.path);
   }
 
   /** @returns "" or the kernel's reason. */
@@ -216,7 +225,7 @@ export class PartitionModel implements CgroupPort {
       this.#giveBack(one);
       one.valid = false;
       one.why = BAD_LIST;
-      this.onPartition(one.path);
+      this.#announce(one.path);
       return;
     }
     this.#taken = this.#taken.minus(had).union(now);

@@ -62,7 +62,8 @@ export class AgentProcess {
     };
   }
 
-  start(): void {
+  /** @param lever of this life; by default that of the options. */
+  start(lever = this.#o.lever): void {
     this.#starts += 1;
     const sys = this.#sysfs();
     const flags = [
@@ -81,7 +82,7 @@ export class AgentProcess {
       "--sysfs-root",
       sys,
       "--lever",
-      this.#o.lever,
+      lever,
       ...(this.#o.more ?? []),
     ];
     const args = this.#o.byFile === true ? byConfigFile(AGENT_SETTINGS, flags, join(this.#o.dir, "agent.yaml")) : flags;

@@ -222,8 +222,29 @@ await lab.row(ROWS[17], async () => {
   const began = Date.now();
   writeFileSync(`${CGROUP}${x3.cgroup}/cpuset.cpus.partition`, "member\n");
   await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), "root");
-  console.log(`      put right after ${Date.now() - began} ms`);
+  const took = Date.now() - began;
+  console.log(`      put right after ${took} ms`);
+  if (took > 1000) throw new Error(`put right after ${took} ms, wanted 1000`);
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
+});
+await lab.row(ROWS[18], async () => {
+  const next = async (lever: "auto" | "file", partition: string, own: string): Promise<void> => {
+    await agent.daemon?.stop();
+    agent.start(lever);
+    await agent.replace();
+    await agent.synchronized(60_000);
+    await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), partition);
+    await becomes("s1's own mask", () => file(`${s1.cgroup}/cpuset.cpus`), own);
+    for (const [one, wanted] of [
+      [x3, "4-5"],
+      [s1, "0-3,6-15"],
+    ] as const)
+      await becomes(`${one.name} runs on`, () => one.allowed(), wanted);
+    const late = await pods.run(shared, `late-${lever}`);
+    await firstWords(late, "0-3,6-15");
+  };
+  await next("file", "member", "0-3,6-15");
+  await next("auto", "root", "0-15");
 });
 const metrics = await (await fetch("http://127.0.0.1:8081/metrics")).text();
 console.log(

@@ -17,7 +17,8 @@ export const PARTITION_ROWS = [
   "everything taken and given back",
   "a CPU of a claim offline and back",
   "the last CPU of a partition offline and back: kept by the kernel, or reported and repaired",
-  "another program makes a partition invalid: noticed and put right",
+  "another program makes a partition invalid: noticed and put right within a second",
+  "the node changes from partitions to masks, and back: its claims go along",
 ] as const;
 
 export const MASK_ROWS = [

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, watch, writeSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CgroupFault, type CgroupPort, type CgroupReading } from "../enforce/ports.ts";
@@ -165,6 +165,18 @@ export class CpusetFiles implements CgroupPort {
 
   writePartition(path: string, type: "root" | "isolated" | "member"): void {
     this.#put(path, "cpuset.cpus.partition", type);
+  }
+
+  watchPartition(path: string, changed: () => void): () => void {
+    try {
+      const watcher = watch(`${this.#at.root}${path}/cpuset.cpus.partition`, { persistent: false }, changed);
+      // Its cgroup is gone.
+      watcher.on("error", () => watcher.close());
+      return () => watcher.close();
+    } catch {
+      // Gone already, or the node has no inotify watches left (fs.inotify.max_user_watches).
+      return () => {};
+    }
   }
 
   #get(path: string, file: string): string | undefined {

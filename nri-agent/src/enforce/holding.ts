@@ -59,14 +59,17 @@ function leavePartitions({ node, partitions, mover }: EnforcerParts): void {
 
 /**
  * What the kernel has invalidated is told, and repaired or replaced by masks.
- * @param podUid of this pod alone; `undefined`: all.
+ * @param which of them, by one of the containers and the partition's cgroup.
  */
-export function checkPartitions(parts: EnforcerParts, podUid?: string): void {
+export function checkPartitions(
+  parts: EnforcerParts,
+  which: (container: ContainerRecord, path: string) => boolean = () => true,
+): void {
   const { node, partitions, claimStart, say } = parts;
   for (const container of [...node.containers.values()]) {
-    if (podUid !== undefined && container.ref.podUid !== podUid) continue;
     if (container.partition === "none" || container.cgroup === undefined || !isWatched(container)) continue;
     const path = container.partition === "own" ? container.cgroup : podOf(container.cgroup);
+    if (!which(container, path)) continue;
     const problem = partitions.problemOf(path);
     if (problem === undefined) continue;
     container.partitionText = partitions.textOf(path);

@@ -174,7 +174,7 @@ export class HookHandler implements RuntimeHooks {
         );
       }
       // The runtime gave its cgroup the mask of its creation, which may be older than a partition beside it.
-      checkPartitions(this.#p, record.ref.podUid);
+      checkPartitions(this.#p, ({ ref }) => ref.podUid === record.ref.podUid);
     }
     this.#p.changed();
   }

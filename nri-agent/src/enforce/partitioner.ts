@@ -36,6 +36,11 @@ export class Partitioner {
     return this.#living.size === 0;
   }
 
+  /** Cgroups that are partitions of ours, or should be. */
+  get paths(): ReadonlySet<string> {
+    return new Set(this.#living.keys());
+  }
+
   living(path: string): Partition | undefined {
     return this.#living.get(path);
   }

@@ -48,6 +48,12 @@ export interface CgroupPort {
   /** Text of `cpuset.cpus.partition`; `undefined` where the cgroup or the file does not exist. */
   readPartition(path: string): string | undefined;
   writePartition(path: string, type: "root" | "isolated" | "member"): void;
+  /**
+   * Calls `changed` when the kernel announces that `cpuset.cpus.partition` reads differently (cgroup-v2.rst: "poll and inotify"), by and by
+   * and perhaps once for several changes; never where the kernel cannot be asked for it. Throws nothing.
+   * @returns what ends it.
+   */
+  watchPartition(path: string, changed: () => void): () => void;
 }
 
 /** What the kernel says of the machine itself. */

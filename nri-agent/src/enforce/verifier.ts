@@ -1,8 +1,9 @@
 import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { checkPartitions, holdClaims } from "./holding.ts";
+import { PartitionWatch } from "./partitionwatch.ts";
 
-/** Partitions are asked every second: one file each. */
+/** Partitions are asked every second, one file each, whatever the kernel announces. */
 const PARTITIONS_MS = 1000;
 /** Every container is read back this often, though nothing was changed by us. */
 const MASKS_MS = 10_000;
@@ -16,9 +17,11 @@ export class Verifier {
   readonly #p: EnforcerParts;
   #cancels: (() => void)[] = [];
   #stopped = true;
+  readonly #watch: PartitionWatch;
 
   constructor(parts: EnforcerParts) {
     this.#p = parts;
+    this.#watch = new PartitionWatch(parts, (changed) => this.#announced(changed));
   }
 
   start(): void {
@@ -31,6 +34,7 @@ export class Verifier {
   stop(): void {
     this.#stopped = true;
     for (const cancel of this.#cancels) cancel();
+    this.#watch.stop();
   }
 
   /** One pass over all containers. */
@@ -77,8 +81,24 @@ export class Verifier {
     // With the runtime lever the repair comes by and by.
     for (const container of node.containers.values()) sayRepaired(this.#p, container);
     if (node.levers.force !== "kernel" || !node.synchronized) return;
+    // Watched before it is asked: what changes in between is announced.
+    this.#watch.follow(this.#p.partitions.paths);
     checkPartitions(this.#p);
     holdClaims(this.#p);
+  }
+
+  /** Most announcements are of what we did ourselves; then nothing is found. */
+  #announced(changed: ReadonlySet<string>): void {
+    if (this.#stopped || !this.#p.node.synchronized) return;
+    try {
+      checkPartitions(this.#p, (_, path) => changed.has(path));
+    } catch (cause) {
+      this.#failed(cause);
+    }
+  }
+
+  #failed(cause: unknown): void {
+    this.#p.observer.error("a pass of the verifier failed; it goes on", { cause: (cause as Error).message });
   }
 
   /** A pass that fails is told, and the next one comes all the same. */
@@ -87,7 +107,7 @@ export class Verifier {
       try {
         await run();
       } catch (cause) {
-        this.#p.observer.error("a pass of the verifier failed; it goes on", { cause: (cause as Error).message });
+        this.#failed(cause);
       }
     };
     const next = (): void => {

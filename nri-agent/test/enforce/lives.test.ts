@@ -112,6 +112,27 @@ describe("one life of the agent after another", () => {
     });
   }
 
+  it("puts it right as soon as the kernel announces it, and answers who does it again and again ten times a second", async () => {
+    const { node, x } = await world();
+    const plain = await node.run("p", "plain");
+    await node.clock.pass(1500);
+    const repairs = (): number => node.counts["repairs"] ?? 0;
+    node.kernel.write(plain.cgroup, CpuSet.parse("0-15"));
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root invalid");
+    await node.clock.settle();
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect(broken(node, "settled")).to.deep.equal([]);
+    const before = repairs();
+    for (let ms = 0; ms < 400; ms += 10) {
+      node.kernel.write(plain.cgroup, CpuSet.parse("0-15"));
+      await node.clock.pass(10);
+    }
+    expect(repairs() - before).to.be.within(3, 5);
+    await node.clock.pass(100);
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
+    expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
+  });
+
   it("takes claims along from masks to partitions, and back", async () => {
     const { node, claim, x } = await world();
     const y = await node.run("p", "y", claim);
