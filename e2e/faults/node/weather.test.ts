@@ -55,7 +55,15 @@ async function life(n: number, random: Random): Promise<void> {
   const lives = random.between(0, isClaimed ? 3000 : 8000);
   await world.createPod({ name, ...(isClaimed ? { template: "one" } : {}) });
   // There is one CPU for claims, and who is next is up to the scheduler: one has been seen to wait four minutes while fifty younger ones came and went.
-  await world.node.kubectl("wait", `pod/${name}`, "--for=condition=PodScheduled", "--timeout=20m");
+  const scheduled = ["wait", `pod/${name}`, "--for=condition=PodScheduled", "--timeout=100s"];
+  for (let tries = 1, waits = true; waits; tries++)
+    waits = await world.node.kubectl(...scheduled).then(
+      () => false,
+      (cause: unknown) => {
+        if (tries === 12) throw cause;
+        return true;
+      },
+    );
   // The kubelet backs off after a gate that was closed.
   await world.running(name, 240_000);
   await sleep(lives);
