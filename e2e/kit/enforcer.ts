@@ -43,7 +43,11 @@ export function enforcerOn(played: Played): Enforcer {
     machine: { online: () => played.online(), memoryNodes: () => "" },
     levers: played.levers,
     memory: played.memory,
-    usage: { busyMs: () => Promise.resolve(new Map()), usedMs: () => Promise.resolve(undefined) },
+    usage: {
+      busyMs: () => Promise.resolve(new Map()),
+      usedMs: () => Promise.resolve(undefined),
+      outsideMs: () => Promise.resolve(new Map()),
+    },
     foreignLoad: 0,
     clock: played.clock,
     observer: {

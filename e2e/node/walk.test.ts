@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { ForeignPlugin } from "./foreignplugin.ts";
 import type { Checks } from "./sightings.ts";
@@ -97,11 +98,20 @@ describe("a real node with a problem says so everywhere:", function () {
     const { exec } = await world.seen("claimed");
     // This suite and all that it starts from here on stay off that CPU: looking is work too.
     const stay = (cpus: string): Buffer => execFileSync("taskset", ["-acp", cpus, String(process.pid)]);
-    stay("0");
+    const own = CpuSet.parse(/Cpus_allowed_list:\s*(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "");
+    stay(own.minus(CpuSet.parse(exec)).toString());
     const stranger = node.host("stranger", ["taskset", "-c", exec, process.execPath, "-e", "for (;;);"]);
-    isSeen(await walk.sees("host process on a claim's CPU", "DRACPU-509", "Others than its containers take"));
-    await stranger.stop();
-    stay("0-1");
+    const home = "/sys/fs/cgroup/cpuacct/host-service";
+    mkdirSync(home);
+    try {
+      writeFileSync(join(home, "cgroup.procs"), `${stranger.pid}`);
+      const name = "cgroups outside of pods that work now: /host-service";
+      isSeen(await walk.sees("host process on a claim's CPU", "DRACPU-509", name));
+    } finally {
+      await stranger.stop();
+      rmdirSync(home);
+      stay(own.toString());
+    }
     await world.remove("claimed");
     pair.agent?.signal("SIGTERM");
     await pair.agent?.exited;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { UsagePort } from "../enforce/ports.ts";
 import type { CpusetHierarchy } from "./cpusetfs.ts";
@@ -45,5 +45,24 @@ export class KernelUsage implements UsagePort {
       // Gone already, or not there yet.
       return undefined;
     }
+  }
+
+  async outsideMs(without: ReadonlySet<string>): Promise<ReadonlyMap<string, number>> {
+    const tops = (await this.#below("")).filter((path) => !without.has(path.slice(1)));
+    const used = new Map<string, number>();
+    for (const top of tops) {
+      const below = await this.#below(top);
+      for (const path of below.length === 0 ? [top] : below) {
+        const ms = await this.usedMs(path);
+        if (ms !== undefined) used.set(path, ms);
+      }
+    }
+    return used;
+  }
+
+  async #below(path: string): Promise<string[]> {
+    if (this.#at === undefined) return [];
+    const entries = await readdir(this.#at.root + path, { withFileTypes: true }).catch(() => []);
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => `${path}/${name}`);
   }
 }

@@ -125,7 +125,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       reaper,
       say,
       failed: new FailedCreations(clock),
-      foreign: new ForeignLoad(node, options.usage, options.foreignLoad),
+      foreign: new ForeignLoad(node, options.usage, cgroup, options.foreignLoad),
       changed,
       classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
     };

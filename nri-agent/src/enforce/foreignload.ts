@@ -2,7 +2,8 @@ import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { cpusOf, type NodeKnowledge } from "./node.ts";
-import type { UsagePort } from "./ports.ts";
+import { OutsideWork } from "./outsidework.ts";
+import type { CgroupPort, UsagePort } from "./ports.ts";
 
 /** What came for this many looks in a row is no accident: an interrupt storm, a container on its way. */
 const LOOKS = 3;
@@ -37,6 +38,7 @@ interface Look {
 export class ForeignLoad {
   readonly #node: NodeKnowledge;
   readonly #usage: UsagePort;
+  readonly #outside: OutsideWork;
   /** Of one CPU. */
   readonly #limit: number;
   #last: Look | undefined;
@@ -44,9 +46,10 @@ export class ForeignLoad {
   readonly #streaks = new Map<string, { readonly looks: number; readonly share: number; readonly group: Group }>();
 
   /** @param limit share of one CPU from which it is told; 0 looks at nothing. */
-  constructor(node: NodeKnowledge, usage: UsagePort, limit: number) {
+  constructor(node: NodeKnowledge, usage: UsagePort, cgroup: Pick<CgroupPort, "read">, limit: number) {
     this.#node = node;
     this.#usage = usage;
+    this.#outside = new OutsideWork(node, usage, cgroup);
     this.#limit = limit;
   }
 
@@ -56,6 +59,7 @@ export class ForeignLoad {
     if (groups.size === 0) {
       this.#last = undefined;
       this.#streaks.clear();
+      this.#outside.forget();
       return;
     }
     const now: Look = { atMs: nowMs, busy: await this.#usage.busyMs(), groups };
@@ -70,6 +74,8 @@ export class ForeignLoad {
       if (share < this.#limit) this.#streaks.delete(key);
       else this.#streaks.set(key, { looks: (this.#streaks.get(key)?.looks ?? 0) + 1, share, group });
     }
+    if (this.#streaks.size === 0) this.#outside.forget();
+    else await this.#outside.look(nowMs);
   }
 
   findings(): Finding[] {
@@ -78,7 +84,7 @@ export class ForeignLoad {
       .slice(0, 5)
       .map(({ share, group: { claims, cpus } }) => ({
         code: CODES.hostProcesses,
-        text: `Others than its containers take ${Math.round(share * 100)} % of a CPU from CPUs ${cpus.toString()} of claim ${claims.map((uid) => this.#name(uid)).join(" and ")}`,
+        text: `Others than its containers take ${Math.round(share * 100)} % of a CPU from CPUs ${cpus.toString()} of claim ${claims.map((uid) => this.#name(uid)).join(" and ")}${this.#outside.on(cpus)}`,
       }));
   }
 

@@ -70,6 +70,11 @@ export interface UsagePort {
   busyMs(): Promise<ReadonlyMap<number, number>>;
   /** Milliseconds of the cgroup and all below it; `undefined` where it is not there. */
   usedMs(path: string): Promise<number | undefined>;
+  /**
+   * Milliseconds of every cgroup right below the root or, where it has cgroups itself, of those in place of it.
+   * @param without those whose names these are.
+   */
+  outsideMs(without: ReadonlySet<string>): Promise<ReadonlyMap<string, number>>;
 }
 
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */

@@ -28,6 +28,23 @@ describe("CPU time as the kernel counts it", () => {
     expect(await v2.usedMs("/kubepods/p/odd")).to.equal(undefined);
   });
 
+  it("of cgroups outside of pods: the nearest to the root that have none below them", async () => {
+    file("system.slice/a.service/cpu.stat", "usage_usec 1000\n");
+    file("system.slice/a.service/deeper/cpu.stat", "usage_usec 900\n");
+    file("system.slice/b.service/cpu.stat", "usage_usec 2000\n");
+    file("system.slice/cpu.stat", "usage_usec 3000\n");
+    file("alone/cpu.stat", "usage_usec 4000\n");
+    file("kubepods.slice/c/cpu.stat", "usage_usec 5000\n");
+    file("cpu.stat", "usage_usec 12000\n");
+    const found = await new KernelUsage({ ...v1, version: 2, root: dir }, dir).outsideMs(new Set(["kubepods.slice"]));
+    expect(Object.fromEntries(found)).to.deep.equal({
+      "/system.slice/a.service": 1,
+      "/system.slice/b.service": 2,
+      "/alone": 4,
+    });
+    expect((await new KernelUsage(v1, join(dir, "none")).outsideMs(new Set())).size, "no accounting").to.equal(0);
+  });
+
   it("is not known of any where the hierarchy has no accounting", async () => {
     expect(await new KernelUsage(v1, dir).usedMs("/kubepods/p/c")).to.equal(undefined);
   });

@@ -3,6 +3,7 @@ import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts"
 import { expect } from "chai";
 import { ForeignLoad } from "../../src/enforce/foreignload.ts";
 import { NodeKnowledge } from "../../src/enforce/node.ts";
+import { MemoryCgroup } from "../../../e2e/kit/memorycgroup.ts";
 import type { ContainerRecord } from "../../src/masks/container.ts";
 
 const claim = (uid: string, cpus: string): AllocationRecord => ({
@@ -19,6 +20,8 @@ describe("foreign load on claims' CPUs", () => {
   let node: NodeKnowledge;
   let busy: Map<number, number>;
   let used: Map<string, number>;
+  let outside: Map<string, number>;
+  let kernel: MemoryCgroup;
   let atMs: number;
   let load: ForeignLoad;
 
@@ -39,8 +42,12 @@ describe("foreign load on claims' CPUs", () => {
     const usage = {
       busyMs: () => Promise.resolve(new Map(busy)),
       usedMs: (path: string) => Promise.resolve(used.get(path)),
+      outsideMs: (without: ReadonlySet<string>) =>
+        Promise.resolve(new Map([...outside].filter(([path]) => !without.has(path.split("/")[1] ?? "")))),
     };
-    load = new ForeignLoad(node, usage, 0.2);
+    outside = new Map();
+    kernel = new MemoryCgroup();
+    load = new ForeignLoad(node, usage, kernel, 0.2);
   });
   /** Ten seconds go by, of which CPUs were busy for so many. */
   const passes = async (
@@ -64,6 +71,28 @@ describe("foreign load on claims' CPUs", () => {
     expect(told()).to.deep.equal(["Others than its containers take 30 % of a CPU from CPUs 1-2 of claim ns/claim-a"]);
     await passes({ 0: 10, 1: 10 }, { c: 10 });
     expect(told()).to.deep.equal([]);
+  });
+
+  it("names the cgroups outside of pods that work and may run there, the busiest first", async () => {
+    holds("a", "1-2");
+    kernel.add("/system.slice/batch.service", "0-3");
+    kernel.add("/kept.slice", "0,3");
+    const work: Readonly<Record<string, number>> = {
+      "/system.slice/batch.service": 9,
+      "/kept.slice": 10,
+      "/user.slice/unknown": 2,
+      "/idle.slice": 0.1,
+      "/pods/ordinary": 10,
+    };
+    node.containers.set("s", { ref: { id: "s" }, cgroup: "/pods/ordinary", uses: [] } as unknown as ContainerRecord);
+    await load.look(0);
+    for (let n = 0; n < 3; n++) {
+      for (const [path, s] of Object.entries(work)) outside.set(path, (outside.get(path) ?? 0) + s * 1000);
+      await passes({ 1: 9 });
+    }
+    expect(told()).to.deep.equal([
+      "Others than its containers take 90 % of a CPU from CPUs 1-2 of claim ns/claim-a; cgroups outside of pods that work now: /system.slice/batch.service (90 %), /user.slice/unknown (20 %)",
+    ]);
   });
 
   it("is none of what the claim's containers do themselves, whichever claims they share", async () => {
@@ -103,12 +132,13 @@ describe("foreign load on claims' CPUs", () => {
     node.allocations.clear();
     await passes({ 1: 5 });
     expect(told(), "the claim is gone").to.deep.equal([]);
-    const never = { busyMs: () => Promise.reject(new Error("asked")), usedMs: () => Promise.resolve(undefined) };
+    const asked = (): Promise<never> => Promise.reject(new Error("asked"));
+    const never = { busyMs: asked, usedMs: () => Promise.resolve(undefined), outsideMs: asked };
     holds("a", "1");
-    await new ForeignLoad(node, never, 0).look(0);
+    await new ForeignLoad(node, never, kernel, 0).look(0);
     const byPartitions = new NodeKnowledge({ force: "kernel", masks: "file", why: "" });
     byPartitions.synchronized = true;
     byPartitions.allocations.set("a", claim("a", "1"));
-    await new ForeignLoad(byPartitions, never, 0.2).look(0);
+    await new ForeignLoad(byPartitions, never, kernel, 0.2).look(0);
   });
 });

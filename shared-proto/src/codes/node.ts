@@ -112,7 +112,7 @@ export const NODE_CODES = {
     title: "Processes outside of Kubernetes run on claims' CPUs, or may",
     severity: "warning",
     meaning:
-      "With masks, host services and other programs are not kept off. The agent tells of it when they take more than --foreign-load percent of a CPU for half a minute; dracpu doctor on the node names those that may.",
+      "With masks, host services and other programs are not kept off. The agent tells of it when they take more than --foreign-load percent of a CPU for half a minute, with the cgroups outside of pods that work meanwhile; dracpu doctor on the node names the processes that may.",
     action:
       "Set AllowedCPUs of the slices (system.slice, user.slice) to the reserved or shared CPUs, or use a kernel with partitions.",
   },
