@@ -5,7 +5,7 @@ import type { Setting } from "@dracpu/shared-proto/settings/settings.ts";
 /** Settings that the chart makes itself: paths that it mounts, ports that it opens, what the downward API tells, and who the pod is. */
 export const OF_THE_CHART: readonly string[] = [
   ...["nodeName", "kubeletRootDir", "cdiDir", "kubeconfig", "agentSocket", "inspectSocket", "stateDir", "bindAddress"],
-  ...["sysfsRoot", "sysfsOverlay", "nriSocket", "controlSocket", "cgroupRoot", "podUid"],
+  ...["sysfsRoot", "sysfsOverlay", "nriSocket", "controlSocket", "cgroupRoot", "hostProc", "podUid"],
 ];
 
 const text = { type: "string" };
@@ -76,7 +76,7 @@ export const VALUES_SCHEMA = {
     runDir: path,
     cgroupDir: path,
     driver: closed(program),
-    agent: closed({ ...program, partitions: flag }),
+    agent: closed({ ...program, partitions: flag, hostProc: flag }),
     updateStrategy: anything,
     terminationGracePeriodSeconds: count,
     minReadySeconds: count,

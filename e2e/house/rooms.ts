@@ -52,6 +52,7 @@ export const ROOMS: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
     enforce: "use-case",
     runtime: "edge",
     cgroup: "edge",
+    proc: "edge",
     control: "edge",
     inspect: "edge",
     sysfs: "edge",

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
@@ -27,6 +28,7 @@ for (const [version, lever] of [
       cdiDir: runtime.cdiDir,
       lever,
       online: CpuSet.parse("0-1"),
+      more: ["--host-proc", "/proc"],
     });
     const claims = new Set<string>();
     before(async () => {
@@ -126,6 +128,24 @@ for (const [version, lever] of [
       await until("the shared container is off", () => s1.allowed() === "0", 5000);
       expect(x.allowed()).to.equal("1");
     });
+
+    // It is the same code with every lever, and takes two looks.
+    if (version === "2.4" && lever === "file")
+      it("tells of a container whose threads stay on fewer CPUs than it may use, until they do no more", async () => {
+        const pod = await runtime.pods.pod("shared");
+        const behind = await runtime.pods.run(pod, "behind");
+        await runtime.pods.run(pod, "plain");
+        const pin = (cpus: string): Buffer => execFileSync("taskset", ["-acp", cpus, String(behind.pid)]);
+        pin("1");
+        const told = async (): Promise<string[]> =>
+          (await agent.state()).problems.filter((text) => text.startsWith("All threads of"));
+        await until("it is told", async () => (await told()).length > 0, 30_000);
+        expect(await told()).to.deep.equal([
+          "All threads of container behind of pod default/shared stay on CPUs 1, though it may use 0-1: its runtime or itself has set their affinity",
+        ]);
+        pin("0-1");
+        await until("it is told no more", async () => (await told()).length === 0, 15_000);
+      });
 
     it("keeps a claim's CPUs through CRI updates of its own and of shared containers", async () => {
       const pod = await runtime.pods.pod("shared");

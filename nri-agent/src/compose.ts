@@ -25,6 +25,7 @@ import type { EventRing } from "./enforce/ports.ts";
 import { AgentMetrics } from "./http/metrics.ts";
 import { serveInspect } from "./inspect/serve.ts";
 import { nriAbilities } from "./nri/version.ts";
+import { HostThreads } from "./proc/threads.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { SysfsMachine } from "./sysfs/online.ts";
 
@@ -92,6 +93,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     levers,
     memory: file,
     usage: new KernelUsage(hierarchy, settings.cgroupRoot),
+    threads: new HostThreads(settings.hostProc),
     foreignLoad: settings.foreignLoad / 100,
     clock: {
       now: () => Date.now(),

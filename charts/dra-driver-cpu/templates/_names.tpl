@@ -71,6 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "stateDir" "/var/lib/dra-driver-cpu/agent"
   "cgroupRoot" "/host/cgroup"
   "bindAddress" (printf ":%d" (int .Values.agent.port)) }}
+{{- if .Values.agent.hostProc }}{{ $_ := set $paths "hostProc" "/host/proc" }}{{ end }}
 {{- merge $paths .Values.config.agent | toYaml }}
 {{- end }}
 
@@ -123,6 +124,9 @@ volumeMounts:
   - { name: agent-state, mountPath: /var/lib/dra-driver-cpu/agent }
   - { name: nri, mountPath: {{ .Values.nriDir }} }
   - { name: cgroup, mountPath: /host/cgroup }
+  {{- if .Values.agent.hostProc }}
+  - { name: proc, mountPath: /host/proc, readOnly: true }
+  {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -170,6 +174,10 @@ projected:
   hostPath: { path: {{ .Values.nriDir }}, type: DirectoryOrCreate }
 - name: cgroup
   hostPath: { path: {{ .Values.cgroupDir }}, type: Directory }
+{{- if .Values.agent.hostProc }}
+- name: proc
+  hostPath: { path: /proc, type: Directory }
+{{- end }}
 {{- end }}
 
 {{/* Directories of the node that the driver writes, and its credentials. */}}

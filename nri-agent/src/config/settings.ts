@@ -89,6 +89,15 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     check: (n) => (Number(n) >= 0 ? undefined : `${n} is negative`),
   },
   {
+    key: "hostProc",
+    flag: "host-proc",
+    type: "string",
+    default: "",
+    describe:
+      "Where the host's `/proc` is mounted, to see containers whose threads stay on fewer CPUs than they may use (DRACPU-315); empty: not looked at",
+    check: (path) => (path === "" ? undefined : absolute(path)),
+  },
+  {
     key: "bindAddress",
     flag: "bind-address",
     type: "string",
@@ -131,6 +140,7 @@ export interface AgentSettings {
   readonly lever: LeverChoice;
   readonly pinMemory: boolean;
   readonly foreignLoad: number;
+  readonly hostProc: string;
   readonly bindAddress: string;
   readonly podUid: string;
   readonly pluginIndex: string;

@@ -13,6 +13,7 @@ import { HookHandler, type SessionFacts } from "./hookhandler.ts";
 import type { RuntimeCalls, RuntimeHooks, Session } from "./hooks.ts";
 import { Ledger, type AgentIdentity } from "./ledger.ts";
 import { MaskMover } from "./mover.ts";
+import { NarrowThreads } from "./narrowthreads.ts";
 import { NodeKnowledge } from "./node.ts";
 import { Partitioner } from "./partitioner.ts";
 import type { EnforcerParts } from "./parts.ts";
@@ -25,6 +26,7 @@ import type {
   MachinePort,
   MemoryPort,
   Observer,
+  ThreadsPort,
   UsagePort,
 } from "./ports.ts";
 import { Reaper } from "./reaper.ts";
@@ -40,6 +42,7 @@ export interface EnforcerOptions {
   readonly levers: Levers;
   readonly memory: MemoryPort;
   readonly usage: UsagePort;
+  readonly threads: ThreadsPort;
   /** Of one CPU: from how much foreign work on a claim's CPUs on people are told; 0 for never. */
   readonly foreignLoad: number;
   readonly clock: Clock;
@@ -126,6 +129,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       say,
       failed: new FailedCreations(clock),
       foreign: new ForeignLoad(node, options.usage, cgroup, options.foreignLoad),
+      narrow: new NarrowThreads(node, options.threads),
       changed,
       classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
     };
@@ -202,7 +206,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   }
 
   #others(): Finding[] {
-    return [...this.#parts.failed.findings(), ...this.#parts.foreign.findings()];
+    const { failed, foreign, narrow } = this.#parts;
+    return [...failed.findings(), ...foreign.findings(), ...narrow.findings()];
   }
 
   /** Of these, all but a pool that overlaps claims: it is so by the node's settings, and nothing to wait for. */

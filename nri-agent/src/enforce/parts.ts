@@ -4,6 +4,7 @@ import type { ClaimStart } from "./claimstart.ts";
 import type { FailedCreations } from "./failedcreations.ts";
 import type { ForeignLoad } from "./foreignload.ts";
 import type { MaskMover } from "./mover.ts";
+import type { NarrowThreads } from "./narrowthreads.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
 import type { CgroupPort, Clock, MachinePort, Observer } from "./ports.ts";
@@ -26,6 +27,7 @@ export interface EnforcerParts {
   readonly say: Sayings;
   readonly failed: FailedCreations;
   readonly foreign: ForeignLoad;
+  readonly narrow: NarrowThreads;
   /** Who waits for progress is to look again. */
   changed(): void;
   /** A record, with role and uses, of a container that was not created under our eyes. */

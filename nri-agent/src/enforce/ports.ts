@@ -77,6 +77,14 @@ export interface UsagePort {
   outsideMs(without: ReadonlySet<string>): Promise<ReadonlyMap<string, number>>;
 }
 
+/** What the kernel lets threads run on, whatever their cgroups may. */
+export interface ThreadsPort {
+  /** False where the host's processes cannot be seen. */
+  readonly isThere: boolean;
+  /** The different affinities among the threads in and below each of these cgroups; those that have none, or are gone, are left out. */
+  masks(cgroups: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly CpuSet[]>>;
+}
+
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */
 export interface AgentMemory {
   readonly bootId: string;

@@ -29,6 +29,7 @@ export class Verifier {
     this.#every(PARTITIONS_MS, () => this.#second());
     this.#every(MASKS_MS, () => this.verify());
     this.#every(MASKS_MS, () => this.#p.foreign.look(this.#p.clock.now()));
+    this.#every(MASKS_MS, () => this.#p.narrow.look());
   }
 
   stop(): void {
