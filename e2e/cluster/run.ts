@@ -14,6 +14,7 @@ if (process.getuid?.() !== 0) {
 const parts = [
   "chart",
   "install",
+  "resize",
   "samples",
   "rights",
   "plugin",
@@ -26,8 +27,8 @@ const parts = [
 ];
 const { values, positionals } = parseArgs({ options: { kube: { type: "string" } }, allowPositionals: true });
 const root = join(import.meta.dirname, "..", "..");
-/** Of another Kubernetes: that it installs, pins, is seen by kubectl's plugin, and goes away. */
-const SMOKE = ["install", "samples", "plugin", "uninstall", "leftovers"];
+/** Of another Kubernetes: that it installs, pins, resizes, is seen by kubectl's plugin, and goes away. */
+const SMOKE = ["install", "resize", "samples", "plugin", "uninstall", "leftovers"];
 const only = positionals.length === 0 && values.kube !== undefined ? SMOKE : positionals;
 if (values.kube !== undefined) {
   const built = spawnSync(process.execPath, [join(root, "e2e/build/build.ts"), `kube-${values.kube}`], {

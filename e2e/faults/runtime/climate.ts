@@ -10,12 +10,19 @@ import type { FaultWorld } from "./world.ts";
 /** The runtime gives a plugin 2 s. */
 const PAST_THE_LIMIT_MS = [2200, 4000] as const;
 
+export interface Pace extends Pick<Climate, "rate" | "most" | "pause"> {
+  /** Share of the pods that have a claim. */
+  readonly claimed: number;
+  /** Longest life of a container with a claim, in milliseconds. */
+  readonly lives: number;
+}
+
 /** Pods and blows on containerd alone. */
 export function runtimeClimate(
   world: FaultWorld,
-  pace: Pick<Climate, "rate" | "most" | "pause"> = { rate: 2, most: 14, pause: [1500, 5000] },
+  { claimed, lives, ...pace }: Pace = { rate: 2, most: 14, pause: [1500, 5000], claimed: 0.3, lives: 1500 },
 ): Climate {
-  return { ...pace, blows: blowsOf(world), pod: (n, random) => life(world, n, random) };
+  return { ...pace, blows: blowsOf(world), pod: (n, random) => life(world, n, random, { claimed, lives }) };
 }
 
 function blowsOf(world: FaultWorld): Blow[] {
@@ -41,11 +48,16 @@ function blowsOf(world: FaultWorld): Blow[] {
   ];
 }
 
-/** Three in ten have a claim; some of those are force-deleted: unprepared while their container still runs. */
-async function life(world: FaultWorld, n: number, random: Random): Promise<void> {
-  const isClaimed = random.next() < 0.3;
+/** Some of those with a claim are force-deleted: unprepared while their container still runs. */
+async function life(
+  world: FaultWorld,
+  n: number,
+  random: Random,
+  pace: Pick<Pace, "claimed" | "lives">,
+): Promise<void> {
+  const isClaimed = random.next() < pace.claimed;
   const isForced = random.next() < 0.2;
-  const lives = random.between(200, isClaimed ? 1500 : 5000);
+  const lives = random.between(200, isClaimed ? pace.lives : 5000);
   const lingers = random.between(100, 2000);
   const pod = await insist(() => world.runtime.pods.pod(`p${n}`));
   const claim = isClaimed ? world.claim(pod.uid) : undefined;
