@@ -7,6 +7,14 @@ const BUDGET_START_MS = 300;
 /** Other work on the machine slows starts; more than this is no noise. */
 const MAX_START_MS = 600;
 
+/** By default a program that is stuck is replaced after some two minutes. */
+const IMPATIENT = JSON.stringify({
+  periodSeconds: 1,
+  timeoutSeconds: 1,
+  failureThreshold: 4,
+  terminationGracePeriodSeconds: 1,
+});
+
 // The pods of the file before still run: one with a claim, one without.
 describe("helm upgrade and rollback", function () {
   this.timeout(150_000);
@@ -39,10 +47,36 @@ describe("helm upgrade and rollback", function () {
     node.kubectl("get", "resourceslices", "-o", "jsonpath={.items[*].spec.devices[*].name}");
 
   it("to another version with other settings: running pods keep their CPUs", async () => {
-    await world.helm.upgrade("--set", `image.tag=${NEXT}`, "--set", "config.driver.groupBy=machine");
+    await world.helm.upgrade(
+      ...["--set", `image.tag=${NEXT}`, "--set", "config.driver.groupBy=machine"],
+      ...["driver", "agent"].flatMap((name) => ["--set-json", `${name}.livenessProbe=${IMPATIENT}`]),
+    );
     await replaced(NEXT);
     await until("devices by machine", async () => (await grouped()).includes("cpudevmachine"), 20_000, 200);
   });
+
+  for (const name of ["driver", "nri-agent"] as const)
+    it(`${name}: is replaced by itself when it is stuck, and the other is not`, async () => {
+      const other = name === "driver" ? "nri-agent" : "driver";
+      const [before, beside] = [await world.own(name), await world.own(other)];
+      process.kill(before.pid, "SIGSTOP");
+      const began = Date.now();
+      await until(
+        "another one runs",
+        async () => {
+          const now = await world.own(name);
+          return now.id !== before.id && now.pid > 0;
+        },
+        40_000,
+        200,
+      );
+      console.log(`      after ${((Date.now() - began) / 1000).toFixed(1)} s`);
+      await world.ready();
+      expect(await world.own(other)).to.deep.equal(beside);
+      expect((await world.own(name)).restarts).to.equal(before.restarts + 1);
+      expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1", cgroup: "1" });
+      expect((await world.seen("shared")).exec).to.equal("0");
+    });
 
   it("with settings for nodes of a label: they hold on a node that carries it", async () => {
     await node.kubectl("label", "node", "node-a", "type=metal");

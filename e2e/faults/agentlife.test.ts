@@ -1,0 +1,185 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { expect } from "chai";
+import { AgentProcess } from "../kit/agent/agent.ts";
+import { CgroupTree } from "../kit/cgrouptree.ts";
+import { Containerd } from "../kit/containerd/containerd.ts";
+import { container, pod } from "../kit/enforcer.ts";
+import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
+import { until } from "../kit/node/processes.ts";
+import { percentile } from "./judge.ts";
+
+const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
+/** As containerd gives a plugin for an answer. */
+const RUNTIME_WAITS_MS = 2000;
+
+describe("the agent whose output nobody reads", function () {
+  this.timeout(180_000);
+  const dir = mkdtempSync(join(tmpdir(), "al-"));
+  const cgroups = new CgroupTree(join(dir, "cg"), "0-7");
+  const runtime = new FakeRuntime(join(dir, "nri.sock"));
+  const out = join(dir, "out");
+  const agent = new AgentProcess({
+    dir,
+    // Of the same pid, with the pipe in place of the log.
+    argv: ["sh", "-c", `exec "$0" "$@" > ${out} 2>&1`, process.execPath, MAIN],
+    nriSocket: runtime.path,
+    cdiDir: join(dir, "cdi"),
+    lever: "runtime",
+    online: CpuSet.parse("0-7"),
+    cgroupRoot: cgroups.root,
+    more: ["--log-level", "debug"],
+  });
+  let reader = 0;
+
+  before(async () => {
+    const made = spawn("mkfifo", [out]);
+    await new Promise((resolve) => made.on("exit", resolve));
+    reader = openSync(out, constants.O_RDONLY | constants.O_NONBLOCK);
+    await runtime.listen();
+    const plugin = runtime.plugin();
+    agent.start();
+    await agent.replace();
+    await plugin;
+    await runtime.synchronize([], []);
+    await agent.synchronized();
+  });
+  after(async () => {
+    await agent.daemon?.stop();
+    closeSync(reader);
+    await runtime.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it("answers as fast when the pipe is full, and when lines are dropped", async () => {
+    const times: number[] = [];
+    // Each is a line of some 120 bytes: the pipe takes 64 KiB, the agent keeps 1 MiB.
+    for (let n = 0; n < 11_000; n++) {
+      const began = performance.now();
+      const one = container("p", `c${n}`);
+      if (n % 2 === 0) await runtime.create(pod("p"), one);
+      else await runtime.stop(pod("p"), container("p", `c${n - 1}`));
+      times.push(performance.now() - began);
+    }
+    const of = (from: number, to: number): number => percentile(times.slice(from, to), 99);
+    const [read, full, dropping] = [of(100, 500), of(1000, 6000), of(9500, 11_000)];
+    console.log(
+      `      p99 with room in the pipe ${read.toFixed(1)} ms, full ${full.toFixed(1)} ms, with lines dropped ${dropping.toFixed(1)} ms`,
+    );
+    expect(Math.max(full, dropping)).to.be.below(Math.max(5, 2 * read));
+    expect((await agent.state()).nri?.connections).to.equal(1);
+  });
+});
+
+/** A group of the kernel's CPU scheduler, as a container is one (cgroup v1). */
+class CpuGroups {
+  readonly #made: string[] = [];
+  constructor(cpus: string) {
+    this.#make("cpuset/dracpu-starved", { "cpuset.mems": "0", "cpuset.cpus": cpus });
+    this.#make("cpu/dracpu-starved", {});
+  }
+
+  put(name: string, shares: number, pid: number): void {
+    const path = `cpu/dracpu-starved/${name}`;
+    this.#make(path, { "cpu.shares": String(shares) });
+    for (const at of [path, "cpuset/dracpu-starved"])
+      writeFileSync(join("/sys/fs/cgroup", at, "cgroup.procs"), `${pid}`);
+  }
+
+  remove(): void {
+    for (const path of this.#made.reverse()) rmdirSync(join("/sys/fs/cgroup", path));
+  }
+
+  #make(path: string, files: Readonly<Record<string, string>>): void {
+    mkdirSync(join("/sys/fs/cgroup", path));
+    this.#made.push(path);
+    for (const [file, text] of Object.entries(files)) writeFileSync(join("/sys/fs/cgroup", path, file), text);
+  }
+}
+
+describe("the agent on the one CPU of the shared pool, beside 200 busy containers", function () {
+  this.timeout(240_000);
+  const runtime = new Containerd("2.4");
+  const agent = new AgentProcess({
+    dir: runtime.dir,
+    argv: [process.execPath, MAIN],
+    nriSocket: runtime.nriSocket,
+    cdiDir: runtime.cdiDir,
+    lever: "file",
+    online: CpuSet.parse("0-1"),
+  });
+  const busy: ChildProcess[] = [];
+  let groups: CpuGroups | undefined;
+
+  before(async function () {
+    if (!existsSync("/sys/fs/cgroup/cpu")) {
+      console.log("      skipped: this machine has no cgroup v1, whose CPU groups it sets");
+      this.skip();
+    }
+    await runtime.start();
+    agent.start();
+    await agent.replace();
+    await agent.synchronized();
+  });
+  after(async () => {
+    const gone = busy.map((one) => new Promise((resolve) => one.on("exit", resolve)));
+    for (const one of busy) one.kill("SIGKILL");
+    await Promise.all(gone);
+    await runtime.pods.removeAll();
+    await agent.daemon?.stop();
+    groups?.remove();
+    await runtime.stop();
+  });
+
+  it("answers the runtime in time, and nobody starts unpinned", async () => {
+    const claimed = await runtime.pods.pod("claimed");
+    const { ids } = await agent.claim({ cpus: "1" }, [claimed]);
+    const ordinary = await runtime.pods.pod("ordinary");
+    const runs = async (round: string): Promise<number> => {
+      const times: number[] = [];
+      for (let n = 0; n < 10; n++) {
+        const began = performance.now();
+        const shared = await runtime.pods.run(ordinary, `${round}-s${n}`);
+        const exclusive = await runtime.pods.run(claimed, `${round}-x${n}`, { cdi: Object.values(ids) });
+        times.push((performance.now() - began) / 2);
+        for (const [one, wanted] of [
+          [shared, "0"],
+          [exclusive, "1"],
+        ] as const) {
+          await until("its first words are there", () => one.first() || undefined, 60_000);
+          expect(one.first(), one.name).to.equal(wanted);
+          await runtime.pods.remove(one);
+        }
+      }
+      return Math.max(...times);
+    };
+    const alone = await runs("alone");
+    groups = new CpuGroups("0");
+    // Shares of a request of 20m, as the chart has it for the agent, and of 10m each.
+    groups.put("agent", 20, agent.daemon?.pid ?? 0);
+    for (let n = 0; n < 200; n++) {
+      const one = spawn("sh", ["-c", "while :; do :; done"], { stdio: "ignore" });
+      busy.push(one);
+      groups.put(`busy${n}`, 10, one.pid ?? 0);
+    }
+    const starved = await runs("starved");
+    console.log(
+      `      slowest start of a container: ${alone.toFixed(0)} ms alone, ${starved.toFixed(0)} ms beside them`,
+    );
+    expect(starved - alone).to.be.below(RUNTIME_WAITS_MS);
+    expect((await agent.state()).nri?.connections, "the runtime gave the agent up").to.equal(1);
+  });
+});
