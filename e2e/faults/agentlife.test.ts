@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readSync,
   rmdirSync,
   rmSync,
   writeFileSync,
@@ -75,28 +76,46 @@ describe("the agent whose output nobody reads", function () {
       times.push(performance.now() - began);
     }
     const of = (from: number, to: number): number => percentile(times.slice(from, to), 99);
+    let lines = "";
+    await until("it says that lines were dropped", async () => {
+      await runtime.create(pod("p"), container("p", "last"));
+      await runtime.stop(pod("p"), container("p", "last"));
+      const room = Buffer.alloc(1 << 20);
+      for (let read = 1; read > 0; lines += room.toString("utf8", 0, read))
+        try {
+          read = readSync(reader, room);
+        } catch {
+          read = 0;
+        }
+      return lines.includes("dropped because nobody read them");
+    });
     const [read, full, dropping] = [of(100, 500), of(1000, 6000), of(9500, 11_000)];
     console.log(
       `      p99 with room in the pipe ${read.toFixed(1)} ms, full ${full.toFixed(1)} ms, with lines dropped ${dropping.toFixed(1)} ms`,
     );
-    expect(Math.max(full, dropping)).to.be.below(Math.max(5, 2 * read));
+    // Who waits for a reader waits for ever; the rest is the noise of the machine.
+    expect(Math.max(full, dropping)).to.be.below(20 + read);
     expect((await agent.state()).nri?.connections).to.equal(1);
   });
 });
 
+/** A killed run may have left another. */
+const GROUP = `dracpu-starved-${process.pid}`;
+
 /** A group of the kernel's CPU scheduler, as a container is one (cgroup v1). */
 class CpuGroups {
   readonly #made: string[] = [];
+
   constructor(cpus: string) {
-    this.#make("cpuset/dracpu-starved", { "cpuset.mems": "0", "cpuset.cpus": cpus });
-    this.#make("cpu/dracpu-starved", {});
+    this.#make(`cpuset/${GROUP}`, { "cpuset.mems": "0", "cpuset.cpus": cpus });
+    this.#make(`cpu/${GROUP}`, {});
   }
 
   put(name: string, shares: number, pid: number): void {
-    const path = `cpu/dracpu-starved/${name}`;
+    const path = `cpu/${GROUP}/${name}`;
     this.#make(path, { "cpu.shares": String(shares) });
-    for (const at of [path, "cpuset/dracpu-starved"])
-      writeFileSync(join("/sys/fs/cgroup", at, "cgroup.procs"), `${pid}`);
+    if (pid === 0) throw new Error(`${name} is no process`);
+    for (const at of [path, `cpuset/${GROUP}`]) writeFileSync(join("/sys/fs/cgroup", at, "cgroup.procs"), `${pid}`);
   }
 
   remove(): void {
@@ -138,7 +157,6 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
     const gone = busy.map((one) => new Promise((resolve) => one.on("exit", resolve)));
     for (const one of busy) one.kill("SIGKILL");
     await Promise.all(gone);
-    await runtime.pods.removeAll();
     await agent.daemon?.stop();
     groups?.remove();
     await runtime.stop();

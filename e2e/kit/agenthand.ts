@@ -49,7 +49,7 @@ export class AgentHand implements CgroupPort {
     this.#do(`cpuset.cpus.partition ${path}=${type}`, () => this.#kernel.writePartition(path, type));
   }
 
-  watchPartition(path: string, changed: () => void): () => void {
+  watchPartition(path: string, changed: () => void): (() => void) | undefined {
     return this.#kernel.watchPartition(path, changed);
   }
 

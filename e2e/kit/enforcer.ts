@@ -48,7 +48,7 @@ export function enforcerOn(played: Played): Enforcer {
       usedMs: () => Promise.resolve(undefined),
       outsideMs: () => Promise.resolve(new Map()),
     },
-    threads: { isThere: false, masks: () => Promise.resolve(new Map()) },
+    threads: { root: "", behind: () => Promise.resolve({ seen: 0, behind: new Map() }) },
     foreignLoad: 0,
     clock: played.clock,
     observer: {

@@ -65,7 +65,7 @@ export class MemoryCgroup implements CgroupPort {
     this.partitions.set(path, type);
   }
 
-  watchPartition(): () => void {
-    return () => {};
+  watchPartition(): undefined {
+    return undefined;
   }
 }

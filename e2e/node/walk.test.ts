@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { ForeignPlugin } from "./foreignplugin.ts";
+import { allowedOf } from "./kernel.ts";
 import type { Checks } from "./sightings.ts";
 import { world } from "./suite.ts";
 import { Walk } from "./walking.ts";
@@ -98,19 +99,19 @@ describe("a real node with a problem says so everywhere:", function () {
     const { exec } = await world.seen("claimed");
     // This suite and all that it starts from here on stay off that CPU: looking is work too.
     const stay = (cpus: string): Buffer => execFileSync("taskset", ["-acp", cpus, String(process.pid)]);
-    const own = CpuSet.parse(/Cpus_allowed_list:\s*(\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "");
+    const own = CpuSet.parse(allowedOf(process.pid));
     stay(own.minus(CpuSet.parse(exec)).toString());
     const stranger = node.host("stranger", ["taskset", "-c", exec, process.execPath, "-e", "for (;;);"]);
     const home = "/sys/fs/cgroup/cpuacct/host-service";
-    mkdirSync(home);
     try {
+      mkdirSync(home);
       writeFileSync(join(home, "cgroup.procs"), `${stranger.pid}`);
       const name = "cgroups outside of pods that work now: /host-service";
       isSeen(await walk.sees("host process on a claim's CPU", "DRACPU-509", name));
     } finally {
       await stranger.stop();
-      rmdirSync(home);
       stay(own.toString());
+      rmdirSync(home);
     }
     await world.remove("claimed");
     pair.agent?.signal("SIGTERM");

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
+import { until } from "../../kit/node/processes.ts";
 import { judge } from "../judge.ts";
 import { PROGRAMS, type Program } from "../lives.ts";
 import { Random, seedOf } from "../random.ts";
@@ -56,14 +57,7 @@ async function life(n: number, random: Random): Promise<void> {
   await world.createPod({ name, ...(isClaimed ? { template: "one" } : {}) });
   // There is one CPU for claims, and who is next is up to the scheduler: one has been seen to wait four minutes while fifty younger ones came and went.
   const scheduled = ["wait", `pod/${name}`, "--for=condition=PodScheduled", "--timeout=100s"];
-  for (let tries = 1, waits = true; waits; tries++)
-    waits = await world.node.kubectl(...scheduled).then(
-      () => false,
-      (cause: unknown) => {
-        if (tries === 12) throw cause;
-        return true;
-      },
-    );
+  await until(`pod ${name} has a node`, async () => (await world.node.kubectl(...scheduled)) !== "", 20 * 60_000, 1000);
   // The kubelet backs off after a gate that was closed.
   await world.running(name, 240_000);
   await sleep(lives);

@@ -219,12 +219,18 @@ await lab.row(ROWS[16], async () => {
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15", 30_000);
 });
 await lab.row(ROWS[17], async () => {
-  const began = Date.now();
-  writeFileSync(`${CGROUP}${x3.cgroup}/cpuset.cpus.partition`, "member\n");
-  await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), "root");
-  const took = Date.now() - began;
-  console.log(`      put right after ${took} ms`);
-  if (took > 1000) throw new Error(`put right after ${took} ms, wanted 1000`);
+  const times: number[] = [];
+  // The agent looks each second by itself: where all are put right much sooner, the kernel has announced them.
+  for (let n = 0; n < 5; n++) {
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const began = Date.now();
+    writeFileSync(`${CGROUP}${x3.cgroup}/cpuset.cpus.partition`, "member\n");
+    await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), "root");
+    times.push(Date.now() - began);
+  }
+  console.log(`      put right after ${times.join(", ")} ms`);
+  const median = times.sort((a, b) => a - b)[2] ?? Infinity;
+  if (median > 400) throw new Error(`put right after ${median} ms in the median, wanted 400`);
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
 });
 await lab.row(ROWS[18], async () => {

@@ -167,15 +167,15 @@ export class CpusetFiles implements CgroupPort {
     this.#put(path, "cpuset.cpus.partition", type);
   }
 
-  watchPartition(path: string, changed: () => void): () => void {
+  watchPartition(path: string, changed: () => void): (() => void) | undefined {
     try {
       const watcher = watch(`${this.#at.root}${path}/cpuset.cpus.partition`, { persistent: false }, changed);
       // Its cgroup is gone.
       watcher.on("error", () => watcher.close());
       return () => watcher.close();
     } catch {
-      // Gone already, or the node has no inotify watches left (fs.inotify.max_user_watches).
-      return () => {};
+      // Gone already, or fs.inotify.max_user_watches or max_user_instances is reached.
+      return undefined;
     }
   }
 

@@ -47,16 +47,17 @@ export class KernelUsage implements UsagePort {
     }
   }
 
-  async outsideMs(without: ReadonlySet<string>): Promise<ReadonlyMap<string, number>> {
-    const tops = (await this.#below("")).filter((path) => !without.has(path.slice(1)));
+  async outsideMs(pods: readonly string[]): Promise<ReadonlyMap<string, number>> {
     const used = new Map<string, number>();
-    for (const top of tops) {
-      const below = await this.#below(top);
-      for (const path of below.length === 0 ? [top] : below) {
-        const ms = await this.usedMs(path);
-        if (ms !== undefined) used.set(path, ms);
-      }
-    }
+    const visit = async (path: string, depth: number): Promise<void> => {
+      const below = depth < 2 ? await this.#below(path) : [];
+      for (const child of below) await visit(child, depth + 1);
+      if (below.length > 0 || pods.some((pod) => `${pod}/`.startsWith(`${path}/`))) return;
+      const ms = await this.usedMs(path);
+      if (ms !== undefined) used.set(path, ms);
+    };
+    await visit("", 0);
+    used.delete("");
     return used;
   }
 

@@ -1,5 +1,6 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { isWatched, type ContainerRecord } from "../masks/container.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { ThreadsPort } from "./ports.ts";
@@ -8,13 +9,14 @@ import type { ThreadsPort } from "./ports.ts";
 const LOOKS = 2;
 
 /**
- * Containers without a claim whose threads all stay on the same CPUs though the shared pool has grown: from Linux 6.2 on a mask that was set for a process
- * outlives its cgroup's, and runc before 1.3.1 sets one. A claim's CPUs do not change under it, and its program may pin threads as it likes.
+ * Containers without a claim whose threads all stay on the same few of the CPUs that they may use: from Linux 6.2 on a mask that was set for a process
+ * outlives its cgroup's, and runc before 1.3.1 sets one, so that they do not follow when the shared pool grows. A claim's CPUs do not change under it, and its
+ * program may pin threads as it likes.
  */
 export class NarrowThreads {
   readonly #node: NodeKnowledge;
   readonly #threads: ThreadsPort;
-  /** How often in a row, and what was found, by container id. */
+  /** How often in a row, and what was found, by container id; by "" that nothing could be seen. */
   #streaks = new Map<string, { readonly looks: number; readonly text: string }>();
 
   constructor(node: NodeKnowledge, threads: ThreadsPort) {
@@ -24,25 +26,31 @@ export class NarrowThreads {
 
   /** To be called every few seconds. */
   async look(): Promise<void> {
-    if (!this.#threads.isThere) return;
-    const before = new Map<ContainerRecord, string>();
+    if (this.#threads.root === "") return;
+    const before = new Map<ContainerRecord, CpuSet>();
     for (const one of this.#node.containers.values())
-      if (one.role === "shared" && isWatched(one)) before.set(one, one.effective?.toString() ?? "");
-    const masks = await this.#threads.masks(new Set([...before.keys()].map(({ cgroup = "" }) => cgroup)));
-    const streaks = new Map<string, { readonly looks: number; readonly text: string }>();
-    for (const [one, effective] of before) {
-      const [cpus, ...others] = masks.get(one.cgroup ?? "") ?? [];
-      const may = one.effective;
+      if (one.role === "shared" && isWatched(one) && one.effective !== undefined) before.set(one, one.effective);
+    const cpusOf = new Map([...before].map(([{ cgroup = "" }, cpus]) => [cgroup, cpus]));
+    const { seen, behind } = await this.#threads.behind(cpusOf);
+    const found = new Map<string, string>();
+    if (before.size > 0 && seen === 0)
+      found.set(
+        "",
+        `No process of any container can be seen below ${this.#threads.root}: --host-proc must be the host's /proc`,
+      );
+    for (const [one, may] of before) {
+      const cpus = behind.get(one.cgroup ?? "");
       // Nobody knows what was there first where its mask has moved meanwhile.
-      if (cpus === undefined || others.length > 0 || may?.toString() !== effective) continue;
-      if (cpus.equals(may) || !cpus.isSubsetOf(may)) continue;
-      const { name, podNamespace, podName } = one.ref;
-      streaks.set(one.ref.id, {
-        looks: (this.#streaks.get(one.ref.id)?.looks ?? 0) + 1,
-        text: `All threads of container ${name} of pod ${podNamespace}/${podName} stay on CPUs ${cpus.toString()}, though it may use ${may.toString()}: its runtime or itself has set their affinity`,
-      });
+      if (cpus === undefined || one.effective?.equals(may) !== true) continue;
+      const { id, name, podNamespace, podName } = one.ref;
+      found.set(
+        id,
+        `All threads of container ${name} of pod ${podNamespace}/${podName} stay on CPUs ${cpus.toString()}, though it may use ${may.toString()}: its runtime or itself has set their affinity`,
+      );
     }
-    this.#streaks = streaks;
+    this.#streaks = new Map(
+      [...found].map(([id, text]) => [id, { looks: (this.#streaks.get(id)?.looks ?? 0) + 1, text }]),
+    );
   }
 
   findings(): Finding[] {

@@ -50,10 +50,10 @@ export interface CgroupPort {
   writePartition(path: string, type: "root" | "isolated" | "member"): void;
   /**
    * Calls `changed` when the kernel announces that `cpuset.cpus.partition` reads differently (cgroup-v2.rst: "poll and inotify"), by and by
-   * and perhaps once for several changes; never where the kernel cannot be asked for it. Throws nothing.
-   * @returns what ends it.
+   * and perhaps once for several changes. Throws nothing.
+   * @returns what ends it; `undefined` where the cgroup is gone, or the kernel has no room for another watch.
    */
-  watchPartition(path: string, changed: () => void): () => void;
+  watchPartition(path: string, changed: () => void): (() => void) | undefined;
 }
 
 /** What the kernel says of the machine itself. */
@@ -71,18 +71,25 @@ export interface UsagePort {
   /** Milliseconds of the cgroup and all below it; `undefined` where it is not there. */
   usedMs(path: string): Promise<number | undefined>;
   /**
-   * Milliseconds of every cgroup right below the root or, where it has cgroups itself, of those in place of it.
-   * @param without those whose names these are.
+   * Milliseconds of each cgroup of the first two levels that has none of these in or below it; of one with cgroups below, theirs in place of its own.
+   * @param pods cgroups of containers.
    */
-  outsideMs(without: ReadonlySet<string>): Promise<ReadonlyMap<string, number>>;
+  outsideMs(pods: readonly string[]): Promise<ReadonlyMap<string, number>>;
 }
 
-/** What the kernel lets threads run on, whatever their cgroups may. */
+export interface Affinities {
+  /** Of how many of the cgroups a thread was seen. */
+  readonly seen: number;
+  /** What all threads in and below a cgroup have alike, where that is less than they may. */
+  readonly behind: ReadonlyMap<string, CpuSet>;
+}
+
+/** What the kernel lets threads run on, within what their cgroups may. */
 export interface ThreadsPort {
-  /** False where the host's processes cannot be seen. */
-  readonly isThere: boolean;
-  /** The different affinities among the threads in and below each of these cgroups; those that have none, or are gone, are left out. */
-  masks(cgroups: ReadonlySet<string>): Promise<ReadonlyMap<string, readonly CpuSet[]>>;
+  /** Where processes are looked for; "" where the host's cannot be seen. */
+  readonly root: string;
+  /** @param may which CPUs each cgroup may use. */
+  behind(may: ReadonlyMap<string, CpuSet>): Promise<Affinities>;
 }
 
 /** What the agent's own file holds (versioned by the disk edge). Nothing in it is about containers. */

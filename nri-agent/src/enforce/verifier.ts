@@ -15,7 +15,8 @@ const SLICE_MS = 1;
  */
 export class Verifier {
   readonly #p: EnforcerParts;
-  #cancels: (() => void)[] = [];
+  /** One for each loop. */
+  readonly #cancels: (() => void)[] = [];
   #stopped = true;
   readonly #watch: PartitionWatch;
 
@@ -26,6 +27,7 @@ export class Verifier {
 
   start(): void {
     this.#stopped = false;
+    this.#cancels.length = 0;
     this.#every(PARTITIONS_MS, () => this.#second());
     this.#every(MASKS_MS, () => this.verify());
     this.#every(MASKS_MS, () => this.#p.foreign.look(this.#p.clock.now()));
@@ -111,9 +113,9 @@ export class Verifier {
         this.#failed(cause);
       }
     };
+    const loop = this.#cancels.length;
     const next = (): void => {
-      if (this.#stopped) return;
-      this.#cancels = [...this.#cancels.slice(-5), this.#p.clock.later(ms, () => void once().then(next))];
+      if (!this.#stopped) this.#cancels[loop] = this.#p.clock.later(ms, () => void once().then(next));
     };
     next();
   }

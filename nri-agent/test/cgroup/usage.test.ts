@@ -28,21 +28,27 @@ describe("CPU time as the kernel counts it", () => {
     expect(await v2.usedMs("/kubepods/p/odd")).to.equal(undefined);
   });
 
-  it("of cgroups outside of pods: the nearest to the root that have none below them", async () => {
+  it("of cgroups outside of pods, of the first two levels", async () => {
     file("system.slice/a.service/cpu.stat", "usage_usec 1000\n");
     file("system.slice/a.service/deeper/cpu.stat", "usage_usec 900\n");
     file("system.slice/b.service/cpu.stat", "usage_usec 2000\n");
     file("system.slice/cpu.stat", "usage_usec 3000\n");
     file("alone/cpu.stat", "usage_usec 4000\n");
     file("kubepods.slice/c/cpu.stat", "usage_usec 5000\n");
+    file("runtime/pods/p/y/cpu.stat", "usage_usec 7000\n");
+    file("runtime/service/cpu.stat", "usage_usec 8000\n");
     file("cpu.stat", "usage_usec 12000\n");
-    const found = await new KernelUsage({ ...v1, version: 2, root: dir }, dir).outsideMs(new Set(["kubepods.slice"]));
+    const found = await new KernelUsage({ ...v1, version: 2, root: dir }, dir).outsideMs([
+      "/kubepods.slice/c/x",
+      "/runtime/pods/p/y",
+    ]);
     expect(Object.fromEntries(found)).to.deep.equal({
       "/system.slice/a.service": 1,
       "/system.slice/b.service": 2,
       "/alone": 4,
+      "/runtime/service": 8,
     });
-    expect((await new KernelUsage(v1, join(dir, "none")).outsideMs(new Set())).size, "no accounting").to.equal(0);
+    expect((await new KernelUsage(v1, join(dir, "none")).outsideMs([])).size, "no accounting").to.equal(0);
   });
 
   it("is not known of any where the hierarchy has no accounting", async () => {

@@ -42,8 +42,8 @@ describe("foreign load on claims' CPUs", () => {
     const usage = {
       busyMs: () => Promise.resolve(new Map(busy)),
       usedMs: (path: string) => Promise.resolve(used.get(path)),
-      outsideMs: (without: ReadonlySet<string>) =>
-        Promise.resolve(new Map([...outside].filter(([path]) => !without.has(path.split("/")[1] ?? "")))),
+      outsideMs: (pods: readonly string[]) =>
+        Promise.resolve(new Map([...outside].filter(([path]) => !pods.includes(path)))),
     };
     outside = new Map();
     kernel = new MemoryCgroup();
@@ -77,9 +77,11 @@ describe("foreign load on claims' CPUs", () => {
     holds("a", "1-2");
     kernel.add("/system.slice/batch.service", "0-3");
     kernel.add("/kept.slice", "0,3");
+    kernel.add("/pods/ordinary", "0-3");
     const work: Readonly<Record<string, number>> = {
       "/system.slice/batch.service": 9,
-      "/kept.slice": 10,
+      // The controller reaches no service of this slice, which keeps off all the same.
+      "/kept.slice/a.service": 10,
       "/user.slice/unknown": 2,
       "/idle.slice": 0.1,
       "/pods/ordinary": 10,

@@ -110,7 +110,7 @@ export const CONTAINER_CODES = {
     title: "A process of a container has an affinity of its own",
     severity: "warning",
     meaning:
-      "A thread runs on fewer CPUs than its container may use, because it or the runtime has set its affinity. dracpu doctor on the node looks at every thread; the agent, with --host-proc, at containers without a claim all of whose threads stay behind when the shared pool grows.",
+      "A thread runs on fewer CPUs than its container may use, because it or the runtime has set its affinity. dracpu doctor on the node looks at every thread; the agent, with --host-proc, at containers without a claim all of whose threads stay on fewer CPUs, as those of an old runc do when the shared pool grows.",
     action:
       "Nothing, where the program pins its threads itself. Else use a runc that resets the affinity (1.3.1 or later).",
   },
