@@ -15,13 +15,23 @@ describe("pods that are resized in place", function () {
   };
   const resized = (name: string, cpu: string): Promise<unknown> =>
     until(
-      `pod ${name} has a limit of ${cpu}`,
+      `the kubelet has given pod ${name} ${cpu}`,
       async () =>
         (await node.kubectl(
-          ...["get", "pod", name, "-o", "jsonpath={.status.containerStatuses[0].resources.limits.cpu}"],
+          ...["get", "pod", name, "-o", "jsonpath={.status.containerStatuses[0].allocatedResources.cpu}"],
         )) === cpu,
       60_000,
       200,
+    );
+  /** What the kubelet says of it; a container without a quota has no limit in its status. */
+  const events = async (name: string): Promise<string> =>
+    node.kubectl(
+      "get",
+      "events",
+      "--field-selector",
+      `involvedObject.name=${name}`,
+      "-o",
+      "jsonpath={.items[*].reason}",
     );
   const quota = async (name: string): Promise<string> =>
     world.cgroupFile(await world.place(name), "cpu", "cpu.cfs_quota_us");
@@ -63,6 +73,7 @@ describe("pods that are resized in place", function () {
     else {
       expect(answer).to.equal("resized");
       await resized("claimed", "200m");
+      await until("the kubelet is content", async () => (await events("claimed")).includes("ResizeCompleted"), 20_000);
     }
     await areAsTheyWere();
   });

@@ -7,6 +7,7 @@ import { AgentProcess } from "../kit/agent/agent.ts";
 import { Containerd } from "../kit/containerd/containerd.ts";
 import type { ContainerHandle, ContainerOptions, PodHandle } from "../kit/containerd/pods.ts";
 import { until } from "../kit/node/processes.ts";
+import { pidsIn } from "../node/kernel.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
 const FULL = process.env["DRACPU_FULL"] !== undefined;
@@ -135,7 +136,10 @@ for (const [version, lever] of [
         const pod = await runtime.pods.pod("shared");
         const behind = await runtime.pods.run(pod, "behind");
         await runtime.pods.run(pod, "plain");
-        const pin = (cpus: string): Buffer => execFileSync("taskset", ["-acp", cpus, String(behind.pid)]);
+        const pin = (cpus: string): void => {
+          for (const pid of pidsIn(`/sys/fs/cgroup/cpuset${behind.cgroup}`))
+            execFileSync("taskset", ["-acp", cpus, String(pid)]);
+        };
         pin("1");
         const told = async (): Promise<string[]> =>
           (await agent.state()).problems.filter((text) => text.startsWith("All threads of"));
