@@ -21,6 +21,8 @@ export class RealNode extends Cluster {
   readonly nriSocket: string;
   readonly cdiDir: string;
   readonly criSocket: string;
+  /** Directory in which the kubelet looks for pods of its own. */
+  readonly staticPods: string;
   readonly #options: NodeOptions;
 
   constructor(options: NodeOptions = {}) {
@@ -29,6 +31,7 @@ export class RealNode extends Cluster {
     this.kubeletRootDir = join(this.dir, "kl");
     this.nriSocket = join(this.dir, "nri", "nri.sock");
     this.cdiDir = join(this.dir, "cdi");
+    this.staticPods = join(this.dir, "manifests");
     this.criSocket = join(this.dir, "run", "containerd.sock");
   }
 
@@ -36,7 +39,7 @@ export class RealNode extends Cluster {
   async start(): Promise<number> {
     const began = Date.now();
     await this.prepare();
-    for (const dir of ["run", "kl", "cdi", "nri", "cni", "img"]) mkdirSync(join(this.dir, dir));
+    for (const dir of ["run", "kl", "cdi", "nri", "cni", "img", "manifests"]) mkdirSync(join(this.dir, dir));
     writeImage(join(this.dir, "img", "probe.tar"));
     this.startApiServer();
     this.startContainerd();
@@ -88,7 +91,7 @@ export class RealNode extends Cluster {
       containerRuntimeEndpoint: `unix://${this.criSocket}`,
       clientCAFile: join(this.dir, "pki", "ca.crt"),
       address: "10.200.0.1",
-      more: { failCgroupV1: false, syncFrequency, ...more },
+      more: { failCgroupV1: false, syncFrequency, staticPodPath: this.staticPods, ...more },
     });
     writeFileSync(join(this.dir, "kubelet.yaml"), config);
     this.host("kubelet", [
