@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Metafile } from "esbuild";
 import { parse } from "yaml";
+import { bundle } from "../../images/bundle.ts";
 import { ENVIRONMENT } from "../../images/environment.ts";
 import { Headers as LightHeaders } from "../../images/headers.ts";
 import { krewPlugin } from "../../images/krew.ts";
@@ -36,6 +38,26 @@ describe("images", () => {
     };
     expect(sbom.packages.map((one) => one.name)).to.deep.equal(["driver", "yaml"]);
     expect(sbom.packages[1]?.externalRefs?.[0]?.referenceLocator).to.match(/^pkg:npm\/yaml@\d/);
+  });
+
+  it("load parts of Node that a program uses later when it asks for them, however it names them", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "im-"));
+    try {
+      const entry = join(dir, "entry.ts");
+      writeFileSync(
+        entry,
+        `import http2, { constants } from "node:http2";
+        import * as https from "https";
+        const zlib = require("zlib");
+        const loaded = () => ["http2", "https", "zlib"].filter((name) => process.moduleLoadList.includes("NativeModule " + name)).join();
+        console.log([loaded(), constants.HTTP2_HEADER_PATH, http2.constants === constants, typeof https.request, zlib.crc32("a") > 0, loaded()].join(" "));`,
+      );
+      await bundle(entry, join(dir, "out.cjs"));
+      const said = execFileSync(process.execPath, [join(dir, "out.cjs")], { encoding: "utf8" });
+      expect(said.trim()).to.equal(" :path true function true http2,https,zlib".trim());
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it("have headers that do what the standard's do", () => {
