@@ -69,12 +69,34 @@ describe("each container of the installed pod alone", function () {
     });
   }
 
+  /** Pods come and go until it is over, and each of them ends up off the claim's CPU. @returns what ends it, and says how many there were. */
+  const podsCome = (prefix: string): (() => Promise<number>) => {
+    let isOver = false;
+    const coming = (async () => {
+      for (let n = 1; ; n++) {
+        const name = `${prefix}-${n}`;
+        await world.createPod({ name });
+        await world.running(name, 60_000);
+        await until("it runs where it may", async () => (await world.seen(name)).exec === "0", 20_000, 100);
+        await node.kubectl("delete", "pod", name, "--wait=true");
+        if (isOver) return n;
+      }
+    })();
+    // Whoever fails is heard when it is over.
+    coming.catch(() => {});
+    return () => {
+      isOver = true;
+      return coming;
+    };
+  };
+
   for (const name of ["driver", "nri-agent"] as const) {
-    it(`${name}: its image is replaced in the running pod, and the DaemonSet's controller is content`, async () => {
+    it(`${name}: its image is replaced in the running pod, and the DaemonSet's controller is content, while pods come and go`, async () => {
       const [before, other] = [await world.own(name), await world.own(others[name])];
       const { metadata } = await world.ownPod();
       const image = `${REPOSITORY}/${name}:${NEXT}`;
       const value = name === "driver" ? "driver.image" : "agent.image";
+      const isOver = podsCome(`beside-${name}`);
       await world.helm.run(
         ...["upgrade", RELEASE, CHART, "--reuse-values"],
         ...["--set", "updateStrategy.type=OnDelete", "--set", `${value}=${image}`],
@@ -94,6 +116,7 @@ describe("each container of the installed pod alone", function () {
       expect(
         await node.kubectl(...status, "jsonpath={.status.updatedNumberScheduled} {.spec.updateStrategy.type}"),
       ).to.equal("1 RollingUpdate");
+      console.log(`      ${await isOver()} pods came and went meanwhile`);
       await nothingMoved();
     });
   }

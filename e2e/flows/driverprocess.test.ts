@@ -170,6 +170,15 @@ describe("the driver's process", function () {
     expect(await kubelet.unprepare(ref)).to.equal("");
   });
 
+  it("says that the kubelet needs a restart when the directory is made anew that it looks into, until it asks", async () => {
+    const registry = join(kubelet.rootDir, "plugins_registry");
+    rmSync(registry, { recursive: true });
+    mkdirSync(registry);
+    await notReady(`${registry} was deleted and made anew: restart the kubelet`);
+    await kubelet.register();
+    await node.ready();
+  });
+
   it("refuses a claim whose CDI file cannot be written, and writes it when it can", async () => {
     const ref = claimed("cdi", 1);
     rmSync(driver.cdiDir, { recursive: true });

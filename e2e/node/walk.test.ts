@@ -145,6 +145,15 @@ describe("a real node with a problem says so everywhere:", function () {
     await walk.fine();
   });
 
+  it("the directory in which the kubelet looks for drivers is made anew", async () => {
+    const registry = join(node.kubeletRootDir, "plugins_registry");
+    rmSync(registry, { recursive: true });
+    mkdirSync(registry);
+    isSeen(await walk.sees("registration directory made anew", "DRACPU-401", "restart the kubelet"));
+    await kubeletWith({});
+    await walk.fine();
+  });
+
   it("the disk of the driver's state is full", async () => {
     const state = join(node.dir, "state", "driver");
     pair.driver?.signal("SIGTERM");

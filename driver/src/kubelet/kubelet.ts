@@ -1,5 +1,5 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import {
   DRAPlugin,
@@ -22,9 +22,10 @@ import {
 } from "@dracpu/shared-proto/gen/kubelet/pluginregistration_v1_pb.ts";
 import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import { Server, ServerCredentials, status, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
+import { status, type Server, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
 import type { DraPlugin, PrepareLog } from "../prepare/ports.ts";
 import { serviceDefinition } from "./grpc.ts";
+import { hidden, isDirectoryGone, isThere, listenOn, unlink, type Listening } from "./sockets.ts";
 import { watchHealth, type HealthCall, type HealthSource } from "./health.ts";
 
 const CHECK_SOCKETS_MS = 1000;
@@ -47,15 +48,8 @@ export interface KubeletState {
   readonly why: string;
 }
 
-interface Listening {
-  readonly server: Server;
-  readonly path: string;
-  inode: number;
-}
-
 /**
- * The kubelet's two services: the DRA plugin's, and the registration of it. Sockets are made under a hidden name and renamed, so that the kubelet
- * sees one event and an old instance cannot take ours away; what is deleted under us is made again.
+ * The kubelet's two services: the DRA plugin's, and the registration of it. Sockets that are deleted under us are made again.
  */
 export class Kubelet {
   readonly #o: KubeletOptions;
@@ -81,8 +75,8 @@ export class Kubelet {
   async start(): Promise<void> {
     mkdirSync(join(this.#o.rootDir, "plugins", this.#o.driver), { recursive: true, mode: 0o750 });
     mkdirSync(join(this.#o.rootDir, "plugins_registry"), { recursive: true, mode: 0o750 });
-    this.#dra = await this.#listen(this.#draPath, (server) => this.#serveDra(server));
-    this.#reg = await this.#listen(this.#regPath, (server) => this.#serveRegistration(server));
+    this.#dra = await listenOn(this.#draPath, (server) => this.#serveDra(server));
+    this.#reg = await listenOn(this.#regPath, (server) => this.#serveRegistration(server));
     void this.#watch();
   }
 
@@ -111,22 +105,6 @@ export class Kubelet {
     dra.server.forceShutdown();
   }
 
-  async #listen(path: string, serve: (server: Server) => void): Promise<Listening> {
-    const server = new Server({ "grpc.max_receive_message_length": 4 << 20 });
-    serve(server);
-    const temporary = hidden(path);
-    if (existsSync(temporary)) unlinkSync(temporary);
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(`unix:${temporary}`, ServerCredentials.createInsecure(), (cause) => {
-        if (cause === null) resolve();
-        else reject(new Error(`Cannot listen on ${path}: ${cause.message}`, { cause }));
-      });
-    });
-    chmodSync(temporary, 0o600);
-    renameSync(temporary, path);
-    return { server, path, inode: lstatSync(path).ino };
-  }
-
   /** The kubelet serves on over an open connection to a socket whose file is gone, but a restarted one would not find it. */
   async #watch(): Promise<void> {
     const { signal } = this.#stopping;
@@ -144,23 +122,38 @@ export class Kubelet {
         const why = (cause as Error).message;
         if (why !== said) this.#o.log.error("a socket for the kubelet cannot be made again; trying on", { cause: why });
         said = why;
+        if (this.#reg !== undefined && !isThere(this.#reg)) this.#state = { registered: false, why };
       }
     }
   }
 
   async #again(lost: Listening, serve: (server: Server) => void): Promise<Listening> {
-    const directory = lost.path.slice(0, lost.path.lastIndexOf("/"));
-    const anew = existsSync(directory)
-      ? ""
-      : "; its directory is gone too, and the kubelet looks into a new one only after a restart";
+    const isBlind = isDirectoryGone(lost);
+    const why = isBlind
+      ? "its directory was deleted too, and the kubelet looks into a new one only after a restart"
+      : "";
     this.#o.log.warn("a socket for the kubelet was deleted or replaced by somebody; making it again", {
       path: lost.path,
-      why: anew,
+      why,
     });
+    const directory = dirname(lost.path);
     mkdirSync(directory, { recursive: true, mode: 0o750 });
-    const made = await this.#listen(lost.path, serve);
+    const made = await listenOn(lost.path, serve).catch((cause: unknown) => {
+      // In a pod the directory that was deleted is mounted still, and nothing can be made in it.
+      const remedy = `${directory} was deleted on the node: replace this driver's pod, and restart the kubelet`;
+      throw isBlind ? new Error(`${remedy} (${(cause as Error).message})`, { cause }) : cause;
+    });
+    unlink(lost);
     // Connections to the lost one go on; it takes no new ones, and ends when the kubelet lets go of it.
     lost.server.tryShutdown(() => {});
+    // The kubelet forgets a driver whose registration socket goes, and asks for the new one when it sees it.
+    if (lost.path === this.#regPath)
+      this.#state = {
+        registered: false,
+        why: isBlind
+          ? `the kubelet cannot see this driver, since ${directory} was deleted and made anew: restart the kubelet`
+          : "the kubelet has not asked for this driver again yet, whose registration socket was deleted",
+      };
     return made;
   }
 
@@ -264,25 +257,8 @@ export class Kubelet {
   }
 }
 
-function hidden(path: string): string {
-  const at = path.lastIndexOf("/") + 1;
-  return `${path.slice(0, at)}.${path.slice(at)}.new`;
-}
-
 function cancellation(call: { on(event: "cancelled", listener: () => void): unknown }): AbortSignal {
   const controller = new AbortController();
   call.on("cancelled", () => controller.abort());
   return controller.signal;
-}
-
-function isThere(listening: Listening): boolean {
-  try {
-    return lstatSync(listening.path).ino === listening.inode;
-  } catch {
-    return false;
-  }
-}
-
-function unlink(listening: Listening): void {
-  if (isThere(listening)) unlinkSync(listening.path);
 }
