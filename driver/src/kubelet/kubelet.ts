@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import {
@@ -143,7 +143,7 @@ export class Kubelet {
       const remedy = `${directory} was deleted on the node: replace this driver's pod, and restart the kubelet`;
       throw isBlind ? new Error(`${remedy} (${(cause as Error).message})`, { cause }) : cause;
     });
-    unlink(lost);
+    closeSync(lost.directory);
     // Connections to the lost one go on; it takes no new ones, and ends when the kubelet lets go of it.
     lost.server.tryShutdown(() => {});
     // The kubelet forgets a driver whose registration socket goes, and asks for the new one when it sees it.
