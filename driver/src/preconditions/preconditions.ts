@@ -28,6 +28,8 @@ export interface PreconditionsOptions {
 const ASK_MS = 5000;
 /** The Node is asked for seldom: all drivers of a cluster ask the one API server. A kubelet that starts is a reason to. */
 const NODE_MS = 600_000;
+/** A kubelet that has just started writes its Node's status some seconds after it asks for drivers (`nodeStatusUpdateFrequency`, 10 s). */
+const SETTLES_MS = 30_000;
 /** What the agent has to say becomes an Event by this. */
 const AGAIN_MS = 10_000;
 /** Of these looks one asks the kubelet too. */
@@ -46,6 +48,7 @@ export class Preconditions {
   #allocatable: CpuSet | undefined;
   #keptMilli: number | undefined;
   #nodeAskedAt = -Infinity;
+  #kubeletStartedAt = -Infinity;
   #looked: () => void = () => {};
   /** Resolves after the first look, which is bounded. */
   readonly first = new Promise<void>((resolve) => {
@@ -77,7 +80,7 @@ export class Preconditions {
 
   /** The kubelet may be. */
   kubeletStarted(): void {
-    this.#nodeAskedAt = -Infinity;
+    this.#kubeletStartedAt = performance.now();
     this.#kick();
   }
 
@@ -86,7 +89,7 @@ export class Preconditions {
     while (!signal.aborted) {
       const kicked = new AbortController();
       this.#kick = () => kicked.abort();
-      const isAtWork = await this.#look(looks % KUBELET_EVERY === 0, signal);
+      const isAtWork = await this.#look(looks % KUBELET_EVERY === 0 || this.#isSettling(), signal);
       this.#looked();
       await pause(this.#o.leastMs, signal);
       await pause(isAtWork ? AGAIN_MS : SOON_MS, AbortSignal.any([signal, kicked.signal]));
@@ -126,10 +129,14 @@ export class Preconditions {
 
   async #askNode(signal: AbortSignal): Promise<number | undefined> {
     const now = performance.now();
-    if (now - this.#nodeAskedAt < NODE_MS) return this.#keptMilli;
+    if (now - this.#nodeAskedAt < NODE_MS && !this.#isSettling()) return this.#keptMilli;
     const kept = await this.#o.keptMilli(signal);
     this.#nodeAskedAt = now;
     return kept;
+  }
+
+  #isSettling(): boolean {
+    return performance.now() - this.#kubeletStartedAt < SETTLES_MS;
   }
 
   /** What cannot be asked is not known, and said once for each reason. */

@@ -59,4 +59,37 @@ describe("whether a node can do the work", () => {
     expect(seen).to.deep.equal([undefined, "DRACPU-502", "DRACPU-502", undefined]);
     expect(changes).to.equal(2);
   });
+
+  it("asks for the Node again and again while a kubelet that has just started may not have written it yet, and seldom else", async () => {
+    let [asked, kept] = [0, 4000];
+    const ending = new AbortController();
+    const preconditions: Preconditions = new Preconditions({
+      allocatable: () => Promise.resolve(CpuSet.empty),
+      keptMilli: () => {
+        asked += 1;
+        return Promise.resolve(kept);
+      },
+      agent: () => Promise.resolve({ findings: [], isAtWork: true }),
+      online: () => cpus("0-15"),
+      reserved: cpus("0-1"),
+      log: { info: () => {}, warn: () => {}, error: () => {} },
+      onChange: () => {},
+      leastMs: 1,
+    });
+    const running = preconditions.run(ending.signal);
+    const kicking = setInterval(() => preconditions.kick(), 5);
+    const passes = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 100));
+    await passes();
+    expect(asked, "though it looks all the time").to.equal(1);
+    expect(preconditions.findings().map(({ code }) => code.id)).to.deep.equal(["DRACPU-503"]);
+    preconditions.kubeletStarted();
+    await passes();
+    kept = 2000;
+    await passes();
+    expect(asked).to.be.above(3);
+    expect(preconditions.findings()).to.deep.equal([]);
+    ending.abort();
+    clearInterval(kicking);
+    await running;
+  });
 });
