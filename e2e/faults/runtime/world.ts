@@ -147,7 +147,7 @@ export class FaultWorld {
         const { claims, files } = this.disk();
         return claims === 0 && files.length === 0 && (await this.state()).pool?.held === "";
       },
-      20_000,
+      this.#patienceMs,
       50,
     );
   }
