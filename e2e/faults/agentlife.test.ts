@@ -197,7 +197,8 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
     console.log(
       `      slowest start of a container: ${alone.toFixed(0)} ms alone, ${starved.toFixed(0)} ms beside them`,
     );
-    expect(starved - alone).to.be.below(RUNTIME_WAITS_MS);
+    // A start asks the agent in four hooks, and each may take that long; whether one took longer the session tells.
+    expect(starved - alone).to.be.below(2 * RUNTIME_WAITS_MS);
     expect((await agent.state()).nri?.connections, "the runtime gave the agent up").to.equal(1);
   });
 });
