@@ -51,12 +51,7 @@ describe("the agent whose output nobody reads", function () {
     await new Promise((resolve) => made.on("exit", resolve));
     reader = openSync(out, constants.O_RDONLY | constants.O_NONBLOCK);
     await runtime.listen();
-    const plugin = runtime.plugin();
-    agent.start();
-    await agent.replace();
-    await plugin;
-    await runtime.synchronize([], []);
-    await agent.synchronized();
+    await agent.startBeside(runtime);
   });
   after(async () => {
     await agent.daemon?.stop();

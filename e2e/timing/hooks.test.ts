@@ -28,12 +28,7 @@ describe("the agent's hooks", function () {
   });
   before(async () => {
     await runtime.listen();
-    const plugin = runtime.plugin();
-    agent.start();
-    await agent.replace();
-    await plugin;
-    await runtime.synchronize([], []);
-    await agent.synchronized();
+    await agent.startBeside(runtime);
   });
   after(async () => {
     await agent.daemon?.stop();

@@ -14,6 +14,7 @@ import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { byConfigFile } from "../configfile.ts";
+import type { FakeRuntime } from "../fakeruntime/runtime.ts";
 import { startDaemon, until, type Daemon } from "../node/processes.ts";
 
 export interface AgentOptions {
@@ -90,6 +91,16 @@ export class AgentProcess {
       logDir: this.#o.dir,
       ...(this.#o.env === undefined ? {} : { env: this.#o.env }),
     });
+  }
+
+  /** Starts it between a driver that knows of no claim, and a played runtime that listens and has no containers. */
+  async startBeside(runtime: FakeRuntime): Promise<void> {
+    const plugin = runtime.plugin();
+    this.start();
+    await this.replace();
+    await plugin;
+    await runtime.synchronize([], []);
+    await this.synchronized();
   }
 
   /** A machine that is played has as many CPUs as the test says, whatever this one has. */
