@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { IMAGE } from "../image/image.ts";
 import type { Cri } from "../cri/client.ts";
@@ -35,11 +35,15 @@ export interface ContainerOptions {
   readonly quota?: bigint;
 }
 
+const CGROUPS = "/sys/fs/cgroup";
+
 /** Pods and containers by CRI, with cgroups where a kubelet would put them. */
 export class Pods {
   readonly cri: Cri;
   readonly #dir: string;
   readonly #root: string;
+  /** By sandbox; the pod's own cgroup. */
+  readonly #cgroups = new Map<string, string>();
   #count = 0;
 
   /** @param root the top-level cgroup of all pods, such as `/kubepods`. */
@@ -64,6 +68,7 @@ export class Pods {
       },
     };
     const { podSandboxId } = await this.cri.call("runPodSandbox", { config });
+    this.#cgroups.set(podSandboxId, parent);
     return { id: podSandboxId, name, uid, config: { ...config, parent }, logs };
   }
 
@@ -121,11 +126,26 @@ export class Pods {
   async removePod(pod: Pick<PodHandle, "id">): Promise<void> {
     await this.cri.call("stopPodSandbox", { podSandboxId: pod.id });
     await this.cri.call("removePodSandbox", { podSandboxId: pod.id });
+    const cgroup = this.#cgroups.get(pod.id);
+    if (cgroup !== undefined) removeCgroup(cgroup);
+    this.#cgroups.delete(pod.id);
   }
 
   async removeAll(): Promise<void> {
     const { items } = await this.cri.call("listPodSandbox", {});
     for (const pod of items) await this.removePod(pod);
+  }
+}
+
+/** As the kubelet: the runtime leaves a pod's own cgroup behind, in each hierarchy. */
+function removeCgroup(path: string): void {
+  const hierarchies = readdirSync(CGROUPS, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  for (const { name } of [{ name: "" }, ...hierarchies]) {
+    try {
+      rmdirSync(join(CGROUPS, name, path));
+    } catch {
+      // Not of this hierarchy, or something of the pod is left; the root is taken away with all below it at the end.
+    }
   }
 }
 
