@@ -44,7 +44,7 @@ export class HookHandler implements RuntimeHooks {
   #cdiVisible = true;
   #synchronizeWith: (
     pods: readonly PodSandbox[],
-    containers: readonly Container[],
+    containers: Iterable<Container>,
     cdiVisible: boolean,
   ) => Promise<ContainerUpdate[]>;
 
@@ -57,7 +57,7 @@ export class HookHandler implements RuntimeHooks {
       factsOf: (session: Session) => SessionFacts;
       synchronize: (
         pods: readonly PodSandbox[],
-        containers: readonly Container[],
+        containers: Iterable<Container>,
         cdiVisible: boolean,
       ) => Promise<ContainerUpdate[]>;
     },
@@ -87,7 +87,7 @@ export class HookHandler implements RuntimeHooks {
     this.#p.changed();
   }
 
-  synchronize(pods: readonly PodSandbox[], containers: readonly Container[]): Promise<ContainerUpdate[]> {
+  synchronize(pods: readonly PodSandbox[], containers: Iterable<Container>): Promise<ContainerUpdate[]> {
     return this.#synchronizeWith(pods, containers, this.#cdiVisible);
   }
 

@@ -44,8 +44,8 @@ export class HookRefusal extends Error {
 export interface RuntimeHooks {
   /** After Configure was answered. */
   sessionConfigured(session: Session): void;
-  /** All pods and containers the runtime lists, once it has sent every part. At most 16 updates come back. */
-  synchronize(pods: readonly PodSandbox[], containers: readonly Container[]): Promise<ContainerUpdate[]>;
+  /** All pods and containers the runtime lists, once it has sent every part; to be gone through once. At most 16 updates come back. */
+  synchronize(pods: readonly PodSandbox[], containers: Iterable<Container>): Promise<ContainerUpdate[]>;
   createContainer(pod: PodSandbox, container: Container): CreateContainerResponse;
   postCreateContainer(pod: PodSandbox, container: Container): void;
   startContainer(pod: PodSandbox, container: Container): Promise<void>;

@@ -70,7 +70,7 @@ export function assignRole(node: NodeKnowledge, record: ContainerRecord): void {
 export async function synchronize(
   parts: EnforcerParts,
   pods: readonly PodSandbox[],
-  containers: readonly Container[],
+  containers: Iterable<Container>,
   cdiVisible: boolean,
 ): Promise<ContainerUpdate[]> {
   const { node, mover, clock } = parts;

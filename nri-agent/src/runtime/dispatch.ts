@@ -2,25 +2,26 @@ import { create, toBinary, type DescMessage, type MessageShape } from "@bufbuild
 import {
   ConfigureRequestSchema,
   ConfigureResponseSchema,
+  ContainerSchema,
   CreateContainerRequestSchema,
   CreateContainerResponseSchema,
   EmptySchema,
   Event,
+  PodSandboxSchema,
   PostCreateContainerRequestSchema,
   StateChangeEventSchema,
   StopContainerRequestSchema,
   StopContainerResponseSchema,
-  SynchronizeRequestSchema,
   SynchronizeResponseSchema,
   UpdateContainerRequestSchema,
   UpdateContainerResponseSchema,
   type ConfigureRequest,
   type Container,
   type PodSandbox,
-  type SynchronizeRequest,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { HookRefusal, type RuntimeHooks } from "../enforce/hooks.ts";
 import { eventMask, SUBSCRIBED } from "../nri/events.ts";
+import { readSynchronizePart } from "../nri/synchronizepart.ts";
 import { CODE } from "../nri/ttrpc.ts";
 import { CallFault, decode } from "./channel.ts";
 
@@ -50,8 +51,9 @@ type About = { readonly pod?: PodSandbox | undefined; readonly container?: Conta
  */
 export class Dispatch {
   readonly #o: DispatchOptions;
-  #pods: PodSandbox[] = [];
-  #containers: Container[] = [];
+  /** Of the parts of a Synchronize so far, not yet decoded. */
+  #pods: Uint8Array[] = [];
+  #containers: Uint8Array[] = [];
 
   constructor(options: DispatchOptions) {
     this.#o = options;
@@ -98,7 +100,7 @@ export class Dispatch {
         this.#o.onConfigure(read(ConfigureRequestSchema, payload));
         return write(ConfigureResponseSchema, create(ConfigureResponseSchema, { events: eventMask(SUBSCRIBED) }));
       case "Synchronize":
-        return this.#synchronize(read(SynchronizeRequestSchema, payload));
+        return this.#synchronize(payload);
       case "CreateContainer": {
         const { pod, container } = both(read(CreateContainerRequestSchema, payload));
         return write(CreateContainerResponseSchema, hooks.createContainer(pod, container));
@@ -168,7 +170,8 @@ export class Dispatch {
   }
 
   /** The runtime splits what is longer than a ttrpc message. A part that is not the last is answered with `more` and no updates. */
-  #synchronize(request: SynchronizeRequest): Uint8Array | Promise<Uint8Array> {
+  #synchronize(payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    const request = readable("SynchronizeRequest", () => readSynchronizePart(payload));
     const named = request.pods.length + request.containers.length;
     if (this.#containers.length + this.#pods.length + named > MAX_SYNCHRONIZE) {
       this.#pods = [];
@@ -181,8 +184,8 @@ export class Dispatch {
     for (const pod of request.pods) this.#pods.push(pod);
     for (const container of request.containers) this.#containers.push(container);
     if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
-    const pods = this.#pods;
-    const containers = this.#containers;
+    const pods = this.#pods.map((bytes) => read(PodSandboxSchema, bytes));
+    const containers = each(this.#containers);
     this.#pods = [];
     this.#containers = [];
     this.#o.onSynchronize("begin");
@@ -200,13 +203,22 @@ export class Dispatch {
 }
 
 function read<D extends DescMessage>(schema: D, payload: Uint8Array): MessageShape<D> {
+  return readable(schema.name, () => decode(schema, payload));
+}
+
+function readable<T>(name: string, reading: () => T): T {
   try {
-    return decode(schema, payload);
+    return reading();
   } catch (cause) {
-    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${schema.name} cannot be read: ${(cause as Error).message}`, {
+    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${name} cannot be read: ${(cause as Error).message}`, {
       cause,
     });
   }
+}
+
+/** One at a time, so that what nobody keeps of it is gone before the next: half of a Synchronize's time was memory that waited for all of them. */
+function* each(containers: readonly Uint8Array[]): Generator<Container> {
+  for (const bytes of containers) yield read(ContainerSchema, bytes);
 }
 
 function write<D extends DescMessage>(schema: D, message: MessageShape<D>): Uint8Array {

@@ -1,0 +1,54 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ContainerSchema, PodSandboxSchema, SynchronizeRequestSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { expect } from "chai";
+import { readSynchronizePart } from "../../src/nri/synchronizepart.ts";
+
+describe("a part of a Synchronize", () => {
+  const request = {
+    pods: [{ id: "p0", name: "zero" }, { id: "p1" }],
+    containers: [{ id: "c0", podSandboxId: "p0", env: ["A=1"] }, { id: "c1" }, { id: "c2" }],
+  };
+  const bytes = (more = false): Uint8Array =>
+    toBinary(SynchronizeRequestSchema, create(SynchronizeRequestSchema, { ...request, more }));
+
+  it("has its pods and containers, each as it was sent", () => {
+    const part = readSynchronizePart(bytes());
+    expect(part.pods.map((one) => fromBinary(PodSandboxSchema, one).id)).to.deep.equal(["p0", "p1"]);
+    const containers = part.containers.map((one) => fromBinary(ContainerSchema, one));
+    expect(containers.map(({ id, podSandboxId }) => [id, podSandboxId])).to.deep.equal([
+      ["c0", "p0"],
+      ["c1", ""],
+      ["c2", ""],
+    ]);
+    expect(containers[0]?.env).to.deep.equal(["A=1"]);
+  });
+
+  it("tells whether another one follows", () => {
+    expect([readSynchronizePart(bytes(true)).more, readSynchronizePart(bytes(false)).more]).to.deep.equal([
+      true,
+      false,
+    ]);
+    expect(readSynchronizePart(new Uint8Array())).to.deep.equal({ pods: [], containers: [], more: false });
+  });
+
+  it("is read past fields of a later NRI, and past known ones of another type", () => {
+    // Field 15 as bytes, field 1 as a varint.
+    const later = Uint8Array.of(0x7a, 1, 0xff, 0x08, 7);
+    const part = readSynchronizePart(Uint8Array.of(...later, ...bytes(true), ...later));
+    expect([part.pods.length, part.containers.length, part.more]).to.deep.equal([2, 3, true]);
+  });
+
+  it("is refused where it was cut, wherever that leaves half a member", () => {
+    const whole = bytes();
+    const read = Array.from({ length: whole.length }, (_, end) => {
+      try {
+        return readSynchronizePart(whole.subarray(0, end)).containers.length;
+      } catch {
+        return "refused";
+      }
+    });
+    expect(read[whole.length - 1]).to.equal("refused");
+    // Nothing of a member that is not whole is taken.
+    expect(read.filter((one) => one === "refused").length).to.be.greaterThan(whole.length / 2);
+  });
+});
