@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { bundle } from "../../images/bundle.ts";
 import { benchContainers } from "./containers.ts";
 import { Figures } from "./figures.ts";
+import { benchMachine } from "./machine.ts";
 import { benchSockets } from "./sockets.ts";
 
 // Figures of both programs. `--only sockets|containers`: one part; the second needs root.
@@ -15,6 +16,7 @@ const figures = new Figures();
 let status = 1;
 try {
   figures.machine();
+  await benchMachine(figures);
   const bundles = { driver: join(dir, "dracpu.cjs"), agent: join(dir, "dracpu-agent.cjs") };
   await bundle(join(root, "driver/src/main.ts"), bundles.driver);
   await bundle(join(root, "nri-agent/src/main.ts"), bundles.agent);

@@ -4,6 +4,7 @@ import { container, pod } from "../kit/enforcer.ts";
 import { until } from "../kit/node/processes.ts";
 import { FakeWorld } from "./fakeworld.ts";
 import { memoryOf, type Figures } from "./figures.ts";
+import { timed } from "./machine.ts";
 
 const ENV = Array.from({ length: 30 }, (_, n) => `VARIABLE_${n}=${"x".repeat(50)}`);
 const HOOKS = 500;
@@ -57,12 +58,6 @@ function claimed(world: FakeWorld, name: string): ReturnType<typeof allocatedCla
   const { claim, ref } = allocatedClaim(name, 2);
   world.api.claims.set(`default/${name}`, claim);
   return ref;
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  await work();
-  return performance.now() - began;
 }
 
 async function prepares(figures: Figures, world: FakeWorld): Promise<void> {
@@ -127,7 +122,8 @@ async function hooks(figures: Figures, world: FakeWorld, shared: number): Promis
     const again = runtime.plugin();
     runtime.drop();
     await again;
-    synchronizing.push(await timed(() => runtime.synchronize(pods, containers)));
+    await runtime.synchronize(pods, containers);
+    synchronizing.push(runtime.tookMs);
     await world.agent.synchronized();
   }
   const [first = 0, ...later] = synchronizing;
@@ -156,8 +152,10 @@ async function calls(
   const start: number[] = [];
   for (let n = 0; n < count; n++) {
     const one = container("p0", `h${when}${n}`, { env: ENV });
-    create.push(await timed(() => runtime.create(pod("p0"), one)));
-    start.push(await timed(() => runtime.event("StartContainer", pod("p0"), one)));
+    await runtime.create(pod("p0"), one);
+    create.push(runtime.tookMs);
+    await runtime.event("StartContainer", pod("p0"), one);
+    start.push(runtime.tookMs);
     await runtime.event("RemoveContainer", pod("p0"), one);
   }
   figures.times(`CreateContainer${when}`, create, budgetMs);

@@ -64,6 +64,8 @@ export class FakeRuntime {
   onLost: () => void = () => {};
   events = 0;
   connections = 0;
+  /** Of the call that was answered last: milliseconds between the request's bytes and the answer's. */
+  tookMs = 0;
 
   constructor(path: string, nriVersion = "v0.12.3") {
     this.path = path;
@@ -148,9 +150,15 @@ export class FakeRuntime {
     const stream = this.#nextStream;
     this.#nextStream += 2;
     const payload = toBinary(input, create(input, request));
+    const bytes = toBinary(RequestSchema, create(RequestSchema, { service, method, payload }));
+    const began = performance.now();
     return new Promise((resolve, reject) => {
-      this.#pending.set(stream, { resolve: (bytes) => resolve(fromBinary(output, bytes)), reject });
-      this.#message(1, stream, 1, toBinary(RequestSchema, create(RequestSchema, { service, method, payload })));
+      const answered = (answer: Uint8Array): void => {
+        this.tookMs = performance.now() - began;
+        resolve(fromBinary(output, answer));
+      };
+      this.#pending.set(stream, { resolve: answered, reject });
+      this.#message(1, stream, 1, bytes);
     });
   }
 
