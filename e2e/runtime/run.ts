@@ -2,14 +2,18 @@ import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { join } from "node:path";
 
-// The agent on real containerd without a kubelet, then in emulated machines; the topology against lscpu and hwloc. `--full`: long versions; `--only native|guest|topology`: one part.
+// The agent on real containerd without a kubelet, then in emulated machines; the topology against lscpu and hwloc. `--full`: long versions; `--only native|guest|topology`: one part;
+// `--guest partitions|masks|modes`: of the guests this one.
 if (process.getuid?.() !== 0) {
   console.error("npm run test:runtime needs root: it makes namespaces and cgroups, and runs containerd");
   process.exit(1);
 }
 const root = join(import.meta.dirname, "..", "..");
-const at = process.argv.indexOf("--only");
-const only = at < 0 ? "" : (process.argv[at + 1] ?? "");
+const after = (flag: string): string => {
+  const at = process.argv.indexOf(flag);
+  return at < 0 ? "" : (process.argv[at + 1] ?? "");
+};
+const only = after("--only");
 const files = globSync(`e2e/runtime/${only}*.test.ts`, { cwd: root }).sort().reverse();
 const mocha = spawnSync(
   process.execPath,
@@ -17,7 +21,11 @@ const mocha = spawnSync(
   {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, ...(process.argv.includes("--full") ? { DRACPU_FULL: "1" } : {}) },
+    env: {
+      ...process.env,
+      DRACPU_GUEST: after("--guest"),
+      ...(process.argv.includes("--full") ? { DRACPU_FULL: "1" } : {}),
+    },
   },
 );
 process.exit(mocha.status ?? 1);
