@@ -135,7 +135,8 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     driver: DRIVER_NAME,
     nodeName: settings.nodeName,
     log,
-    now: () => Date.now(),
+    now: () => performance.now(),
+    time: () => Date.now(),
     onDropped: () => metrics.eventDropped(),
   });
   const status = new ClaimStatus({

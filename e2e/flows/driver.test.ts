@@ -1,3 +1,4 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { expect } from "chai";
 import { DriverWorld, uidOf } from "../kit/driverworld.ts";
@@ -67,12 +68,40 @@ describe("the driver, with an agent", () => {
     await world.unprepare("big");
     await Promise.all([first, second]);
     expect(order.sort()).to.deep.equal(["first prepared", "second prepared"]);
+    const { allocations } = await world.cdi.remembered();
+    const written = new Map(
+      allocations.map(({ claim, shares }) => [claim.uid, shares.map((one) => one.cpus.toString())]),
+    );
+    for (const { claim, shares } of world.ledger.entries())
+      expect(written.get(claim.uid), `the CDI file of ${claim.name}`).to.deep.equal(
+        shares.map((one) => one.cpus.toString()),
+      );
     world.claim("third", "3");
     const refused = message(await world.prepare("third", AbortSignal.timeout(300)));
     expect(refused)
       .to.include("3 CPUs are wanted and 2 are free")
       .and.include("default/first (CPUs")
       .and.include("claim default/third");
+  });
+
+  it("leaves a CPU to all others where some are reserved for them, and a claim of before still holds those", async () => {
+    world.claim("old", "1");
+    await world.prepare("old");
+    expect(world.held()).to.equal("1");
+    const { offer } = world;
+    const candidates = new Map([["cpudevnuma000", CpuSet.parse("0,2-7")]]);
+    world.offer = { ...offer, candidates, reserved: CpuSet.of(1), keepShared: CpuSet.empty };
+    world.claim("all", "7");
+    const refused = message(await world.prepare("all", AbortSignal.timeout(300)));
+    expect(refused)
+      .to.include("no CPU would be left for containers without a claim: CPUs 1")
+      .and.include("CPUs are held by default/old (CPUs 1)");
+    world.claim("most", "6");
+    expect(message(await world.prepare("most"))).to.equal("prepared");
+    await world.unprepare("most");
+    // The operator may do without: then nothing is reserved and nothing kept.
+    world.offer = { ...offer, candidates, keepShared: CpuSet.empty };
+    expect(message(await world.prepare("all"))).to.equal("prepared");
   });
 
   it("refuses what is no claim, and a claim that was replaced", async () => {

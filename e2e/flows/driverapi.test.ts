@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ApiServer } from "@dracpu/driver/apiserver/apiserver.ts";
 import { ApiFault } from "@dracpu/driver/apiserver/fault.ts";
 import { ApiHttp } from "@dracpu/driver/apiserver/http.ts";
+import { nodeLabels } from "@dracpu/driver/apiserver/nodelabels.ts";
 import { Publisher } from "@dracpu/driver/publish/publisher.ts";
 import { expect } from "chai";
 import { allocatedClaim, NODE } from "../kit/driver.ts";
@@ -123,6 +124,23 @@ describe("the driver and an odd API server", () => {
     expect(count("PATCH")).to.be.within(6, 20);
     expect(said.filter(({ message }) => message.includes("somebody else writes"))).to.have.lengthOf(1);
     expect(JSON.stringify(said)).to.include('"managers":"meddler"');
+  });
+
+  it("a server that ends each watch at once is asked less and less often", async () => {
+    fake.endsWatchesAtOnce = true;
+    publish();
+    await sleep(2500);
+    expect(count("?watch")).to.be.within(2, 8);
+  });
+
+  it("labels that cannot be remembered are used", async () => {
+    fake.nodeLabels = { type: "metal", other: "x" };
+    const memory = {
+      load: () => Promise.resolve(undefined),
+      save: () => Promise.reject(new Error("Cannot write node-labels.json: the disk is full; free space on it")),
+    };
+    expect(await nodeLabels(api, memory, NODE, ["type"], log)).to.deep.equal({ type: "metal" });
+    expect(JSON.stringify(said)).to.include("the disk is full");
   });
 
   it("a Retry-After of months is not waited for", async () => {

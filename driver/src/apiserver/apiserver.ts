@@ -155,12 +155,16 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
           version = listed.version;
           yield { kind: "list", slices: listed.slices };
         }
+        let isEmpty = true;
         for await (const event of this.#watchFrom(fieldSelector, version, signal)) {
+          isEmpty = false;
           version = event.version;
           if (event.change !== undefined) yield event.change;
           backoff.reset();
           said = "";
         }
+        // A server that ends it at once is not asked as fast as it answers.
+        if (isEmpty) await pause(backoff.nextMs(), signal);
       } catch (cause) {
         if (signal.aborted) return;
         if (!(cause instanceof ApiFault)) throw cause;

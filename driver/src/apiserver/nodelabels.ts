@@ -22,7 +22,11 @@ export async function nodeLabels(
     try {
       const all = await api.nodeLabels(nodeName, AbortSignal.timeout(ASK_MS));
       const labels = Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key)));
-      await memory.save(labels);
+      await memory.save(labels).catch((cause: unknown) => {
+        log.warn("this node's labels cannot be remembered for a start without the API server", {
+          cause: (cause as Error).message,
+        });
+      });
       return labels;
     } catch (cause) {
       if (!(cause instanceof ApiFault)) throw cause;

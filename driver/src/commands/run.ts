@@ -12,6 +12,8 @@ import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/
 import { LabelsFile } from "../disk/labelsfile.ts";
 import type { Command } from "./argv.ts";
 
+const ENDS = ["SIGTERM", "SIGINT"] as const;
+
 export const run: Command = async (argv) => {
   // What holds on every node, and a check of the rest: enough to log, and to find the node's labels.
   const everywhere = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
@@ -31,8 +33,15 @@ export const run: Command = async (argv) => {
   return status;
 };
 
-function labelsHere(settings: DriverSettings, keys: readonly string[], log: LogWriter): Promise<Labels> {
-  privateDirectory(settings.stateDir);
-  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
-  return nodeLabels(api, new LabelsFile(settings.stateDir), settings.nodeName, keys, log);
+/** Nothing has begun that a signal would have to end, and the first process of a container has no end by default. */
+async function labelsHere(settings: DriverSettings, keys: readonly string[], log: LogWriter): Promise<Labels> {
+  const end = (): never => process.exit(0);
+  for (const signal of ENDS) process.once(signal, end);
+  try {
+    privateDirectory(settings.stateDir);
+    const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
+    return await nodeLabels(api, new LabelsFile(settings.stateDir), settings.nodeName, keys, log);
+  } finally {
+    for (const signal of ENDS) process.off(signal, end);
+  }
 }

@@ -132,16 +132,16 @@ export class Kubelet {
     const why = isBlind
       ? "its directory was deleted too, and the kubelet looks into a new one only after a restart"
       : "";
-    this.#o.log.warn("a socket for the kubelet was deleted or replaced by somebody; making it again", {
-      path: lost.path,
-      why,
-    });
     const directory = dirname(lost.path);
     mkdirSync(directory, { recursive: true, mode: 0o750 });
     const made = await listenOn(lost.path, serve).catch((cause: unknown) => {
       // In a pod the directory that was deleted is mounted still, and nothing can be made in it.
       const remedy = `${directory} was deleted on the node: replace this driver's pod, and restart the kubelet`;
       throw isBlind ? new Error(`${remedy} (${(cause as Error).message})`, { cause }) : cause;
+    });
+    this.#o.log.warn("a socket for the kubelet was deleted or replaced by somebody; it is made again", {
+      path: lost.path,
+      why,
     });
     closeSync(lost.directory);
     // Connections to the lost one go on; it takes no new ones, and ends when the kubelet lets go of it.

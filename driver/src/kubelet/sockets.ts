@@ -18,18 +18,24 @@ export interface Listening {
  */
 export async function listenOn(path: string, serve: (server: Server) => void): Promise<Listening> {
   const server = new Server({ "grpc.max_receive_message_length": 4 << 20 });
-  serve(server);
-  const temporary = hidden(path);
-  if (existsSync(temporary)) unlinkSync(temporary);
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${temporary}`, ServerCredentials.createInsecure(), (cause) => {
-      if (cause === null) resolve();
-      else reject(new Error(`Cannot listen on ${path}: ${cause.message}`, { cause }));
+  try {
+    serve(server);
+    const temporary = hidden(path);
+    if (existsSync(temporary)) unlinkSync(temporary);
+    await new Promise<void>((resolve, reject) => {
+      server.bindAsync(`unix:${temporary}`, ServerCredentials.createInsecure(), (cause) => {
+        if (cause === null) resolve();
+        else reject(new Error(`Cannot listen on ${path}: ${cause.message}`, { cause }));
+      });
     });
-  });
-  chmodSync(temporary, 0o600);
-  renameSync(temporary, path);
-  return { server, path, inode: lstatSync(path).ino, directory: openSync(dirname(path), "r") };
+    chmodSync(temporary, 0o600);
+    renameSync(temporary, path);
+    return { server, path, inode: lstatSync(path).ino, directory: openSync(dirname(path), "r") };
+  } catch (cause) {
+    // grpc-js keeps every server until it is told to end.
+    server.forceShutdown();
+    throw cause;
+  }
 }
 
 export function isThere({ path, inode }: Listening): boolean {

@@ -256,7 +256,9 @@ export class AgentLink {
     }
     const now = new Map(this.#wanted().map((entry) => [entry.claim.uid, entry]));
     const revision = this.#revision + 1n;
-    const { kept } = await this.#o.agent.replace(
+    // From here on: what changes while the agent is told is told next.
+    this.#fresh = false;
+    const telling = this.#o.agent.replace(
       {
         epoch,
         revision,
@@ -265,8 +267,11 @@ export class AgentLink {
       },
       signal,
     );
+    const { kept } = await telling.catch((cause: unknown) => {
+      this.#fresh = true;
+      throw cause;
+    });
     this.#agentInstance = hello.agentInstance;
-    this.#fresh = false;
     this.#state = { connected: true, why: "", agentVersion: hello.agentVersion, nri: hello.nri };
     return this.#accepted(now, revision, kept);
   }

@@ -41,9 +41,26 @@ interface Waiter extends Goal {
  */
 export class Shortage {
   readonly #waiting: Waiter[] = [];
+  #looking = false;
+  #again = false;
 
   released(): void {
-    for (const { look } of [...this.#waiting]) look();
+    this.#look(this.#waiting);
+  }
+
+  /** One look at a time: each may serve somebody, or find that the machine has changed, and so lead here again in the middle of a decision. */
+  #look(waiters: readonly Waiter[]): void {
+    this.#again = true;
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      for (let these = waiters; this.#again; these = this.#waiting) {
+        this.#again = false;
+        for (const one of [...these]) if (this.#waiting.includes(one)) one.look();
+      }
+    } finally {
+      this.#looking = false;
+    }
   }
 
   /**
@@ -80,7 +97,7 @@ export class Shortage {
       this.#waiting.push(me);
       signal.addEventListener("abort", onAbort, { once: true });
       if (signal.aborted) finish(undefined);
-      else look();
+      else this.#look([me]);
     });
   }
 }

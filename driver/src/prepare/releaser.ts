@@ -21,7 +21,7 @@ export class Releaser {
   readonly #shortage: Shortage;
   readonly #log: PrepareLog;
   readonly #onWaits: (entry: Entry, containers: number) => void;
-  readonly #draining = new Map<string, Promise<void>>();
+  readonly #draining = new Set<string>();
   #signal: AbortSignal | undefined;
 
   constructor(parts: {
@@ -75,8 +75,8 @@ export class Releaser {
   #drain(uid: string): void {
     const signal = this.#signal;
     if (signal === undefined || this.#draining.has(uid)) return;
-    const task = this.#untilDrained(uid, signal).finally(() => this.#draining.delete(uid));
-    this.#draining.set(uid, task);
+    this.#draining.add(uid);
+    void this.#untilDrained(uid, signal);
   }
 
   async #untilDrained(uid: string, signal: AbortSignal): Promise<void> {
@@ -84,7 +84,7 @@ export class Releaser {
     let said = "";
     while (!signal.aborted) {
       const entry = this.#ledger.get(uid);
-      if (entry === undefined || entry.phase !== "draining") return;
+      if (entry === undefined || entry.phase !== "draining") break;
       try {
         await this.#cdi.remove(uid);
         const progress = await this.#link.progress(uid, 5000, signal);
@@ -100,7 +100,8 @@ export class Releaser {
           });
           await this.#checkpoint.save();
           await this.#link.push(signal);
-          return;
+          // Meanwhile it may have been prepared and released again.
+          continue;
         }
         if (progress.why !== said) {
           said = progress.why;
@@ -117,9 +118,10 @@ export class Releaser {
         if (why !== said)
           this.#log.warn("cannot tell yet whether a released claim is drained", { claimUID: uid, cause: why });
         said = why;
-        if (this.#ledger.get(uid) === undefined) return;
+        if (this.#ledger.get(uid) === undefined) break;
       }
       await pause(backoff.nextMs(), signal);
     }
+    this.#draining.delete(uid);
   }
 }

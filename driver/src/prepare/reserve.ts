@@ -1,12 +1,29 @@
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
-import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { choose, goal } from "../claims/choose.ts";
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { choose, goal, type Chosen, type NotChosen } from "../claims/choose.ts";
 import type { Offer, Wanted } from "../claims/decide.ts";
 import { wishText } from "../claims/precedence.ts";
 import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
 import type { PrepareLog } from "./ports.ts";
 import type { Shortage } from "./queue.ts";
 import { Refused } from "./refused.ts";
+
+/**
+ * Where CPUs are reserved or kept for other containers, claims of an earlier configuration may still hold those: then nobody takes the last one besides,
+ * since a shared pool without a CPU is on all claims' CPUs.
+ */
+function leavingSome(answer: Chosen | NotChosen, offer: Offer, unheld: CpuSet): Chosen | NotChosen {
+  const kept = offer.reserved.union(offer.keepShared);
+  if (answer.kind !== "chosen" || kept.isEmpty) return answer;
+  const taken = CpuSet.union([answer.idle, ...answer.shares.map((share) => share.cpus)]);
+  if (!unheld.minus(taken).isEmpty) return answer;
+  return {
+    kind: "shortfall",
+    because: `no CPU would be left for containers without a claim: CPUs ${kept.toString()}, which are reserved or kept for them, are offline or held by claims`,
+    among: kept,
+    mayWait: true,
+  };
+}
 
 /** Chooses and takes the CPUs in one turn of the event loop, so that nobody else can take them in between. */
 export async function reserve(
@@ -30,8 +47,9 @@ export async function reserve(
   let last: { because: string; among: CpuSet } | undefined;
   const decide = (promised: CpuSet): Entry | undefined => {
     const offer = o.offer();
-    const free = offer.machine.online.minus(ledger.held()).minus(promised);
-    const answer = choose(wanted, offer, free);
+    const unheld = offer.machine.online.minus(ledger.held());
+    const free = unheld.minus(promised);
+    const answer = leavingSome(choose(wanted, offer, free), offer, unheld);
     if (answer.kind === "chosen") {
       const { shares, idle } = answer;
       const chosen = { atMs: o.time(), free, wishes };

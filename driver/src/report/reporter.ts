@@ -39,8 +39,10 @@ export interface ReporterOptions {
   readonly driver: string;
   readonly nodeName: string;
   readonly log: PrepareLog;
-  /** Milliseconds since 1970. */
+  /** Milliseconds that no change of the clock moves. */
   now(): number;
+  /** Milliseconds since 1970. */
+  time(): number;
   onDropped(): void;
 }
 
@@ -80,7 +82,7 @@ export class Reporter {
       if (this.#told.size <= MAX_OBJECTS) break;
       this.#told.delete(oldest);
     }
-    const at = new Date(now).toISOString().replace(/\.\d+Z$/, "Z");
+    const at = new Date(this.#o.time()).toISOString().replace(/\.\d+Z$/, "Z");
     const { driver, nodeName } = this.#o;
     const suffix = code === undefined ? "" : ` [${code.id}]`;
     const message = text.slice(0, MAX_MESSAGE - suffix.length) + suffix;

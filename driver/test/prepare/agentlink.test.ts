@@ -35,7 +35,12 @@ describe("the link to the agent", () => {
   const agent: AgentPort = {
     hello: () =>
       Promise.resolve(create(HelloResponseSchema, { protocol: 1, agentVersion: "0", agentInstance: instance })),
-    replace: (_request, signal) => (hangs ? never(signal) : Promise.resolve(create(ReplaceResponseSchema))),
+    replace: async ({ machine }, signal) => {
+      if (hangs) return never(signal);
+      machines.push(machine?.online ?? "");
+      await gate;
+      return create(ReplaceResponseSchema);
+    },
     apply: (_request, signal) => (hangs ? never(signal) : Promise.resolve(create(ApplyResponseSchema))),
     await: (_request, signal) => never(signal),
     watchEvents: async function* (after) {
@@ -46,6 +51,10 @@ describe("the link to the agent", () => {
       });
     },
   };
+  /** CPUs that each Replace told of; one is answered when its gate opens. */
+  const machines: string[] = [];
+  let gate: Promise<void> = Promise.resolve();
+  let online = "0-7";
   let epoch = 0n;
   let epochFails = "";
   const make = (): AgentLink =>
@@ -53,7 +62,7 @@ describe("the link to the agent", () => {
       agent,
       ledger,
       machine: () => ({
-        online: CpuSet.parse("0-7"),
+        online: CpuSet.parse(online),
         present: CpuSet.parse("0-7"),
         reserved: CpuSet.empty,
         keepShared: CpuSet.empty,
@@ -88,6 +97,23 @@ describe("the link to the agent", () => {
     patient.abort();
     await Promise.allSettled(others);
     hangs = false;
+  });
+
+  it("tells of a machine that changes while the agent is being told", async () => {
+    const { signal } = new AbortController();
+    const link = make();
+    machines.length = 0;
+    online = "0-5";
+    let open = (): void => {};
+    gate = new Promise((resolve) => (open = resolve));
+    const told = link.push(signal);
+    for (let n = 0; n < 200 && machines.length === 0; n++) await new Promise((resolve) => setTimeout(resolve, 5));
+    online = "0-7";
+    link.machineChanged(signal);
+    open();
+    await told;
+    await link.push(signal);
+    expect(machines).to.deep.equal(["0-5", "0-7"]);
   });
 
   it("asks for events after the last one it saw, and from the oldest of another agent", async () => {

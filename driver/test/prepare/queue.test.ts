@@ -44,6 +44,31 @@ describe("waiting for CPUs", () => {
     await Promise.resolve();
     expect(node.served).to.deep.equal(["big 0-3", "small 4"]);
   });
+  it("asks nobody again who was served, though serving one lets all look", async () => {
+    const first = node.ask("first", "0-15", 4);
+    const second = node.ask("second", "0-15", 4);
+    node.release("0-15");
+    expect(await Promise.all([first, second])).to.deep.equal(["first", "second"]);
+    expect(node.served).to.deep.equal(["first 0-3", "second 4-7"]);
+  });
+  it("asks nobody while he decides, whatever his decision sets off", async () => {
+    let deciding = 0;
+    let asked = 0;
+    const answer = node.shortage.wait(
+      { cpus: CpuSet.parse("0-3"), fixed: false },
+      () => {
+        expect((deciding += 1)).to.equal(1);
+        asked += 1;
+        // As a look at the machine does that finds it changed.
+        if (asked === 1) node.shortage.released();
+        deciding -= 1;
+        return asked === 1 ? undefined : "served";
+      },
+      node.stop.signal,
+    );
+    expect(await answer).to.equal("served");
+    expect(asked).to.equal(2);
+  });
   it("holds up nobody who takes others", () => {
     node.free = CpuSet.parse("8-9");
     void node.ask("here", "0-7", 1);

@@ -15,7 +15,8 @@ describe("Kubernetes Events", () => {
     const written: KubernetesEvent[] = [];
     const warned: unknown[] = [];
     let dropped = 0;
-    let now = 1_700_000_000_123;
+    let now = 0;
+    let time = 1_700_000_000_123;
     const reporter = new Reporter({
       api: {
         pod: () => Promise.resolve(undefined),
@@ -29,9 +30,17 @@ describe("Kubernetes Events", () => {
       nodeName: "n",
       log: { info: () => {}, warn: (_message, fields) => warned.push(fields?.["cause"]), error: () => {} },
       now: () => now,
+      time: () => time,
       onDropped: () => (dropped += 1),
     });
-    return { reporter, written, warned, dropped: () => dropped, pass: (ms: number) => (now += ms) };
+    return {
+      reporter,
+      written,
+      warned,
+      dropped: () => dropped,
+      pass: (ms: number) => (now += ms),
+      set: (ms: number) => (time = ms),
+    };
   };
 
   it("name their object, lie in its namespace, and are few for each object and reason", async () => {
@@ -47,6 +56,18 @@ describe("Kubernetes Events", () => {
     expect(last?.message.length).to.equal(1000);
     expect(last?.lastTimestamp).to.equal("2023-11-14T22:13:20Z");
     expect(last?.involvedObject).to.include({ kind: "ResourceClaim", apiVersion: "resource.k8s.io/v1", uid: "w" });
+  });
+
+  it("are written on when the clock is set back", async () => {
+    const { reporter, written, pass, set } = world();
+    for (let n = 0; n < 40; n++) reporter.tell(podNamed("a", `p${n}`, "u"), "ContainerRefused", "no", signal);
+    await settled();
+    const before = written.length;
+    set(1_600_000_000_000);
+    pass(61_000);
+    reporter.tell(podNamed("a", "q", "u"), "ContainerRefused", "no", signal);
+    await settled();
+    expect(written.slice(before).map(({ lastTimestamp }) => lastTimestamp)).to.deep.equal(["2020-09-13T12:26:40Z"]);
   });
 
   it("are at most 30 a minute, however many there are to write, and none hides another", async () => {

@@ -34,8 +34,10 @@ export class FakeApiServer {
   /** Text in place of the next lists of slices, a success in HTTP's eyes. */
   oddList: string | undefined;
   readonly nodeUid = randomUUID();
+  nodeLabels: Readonly<Record<string, string>> = {};
   /** As a server without the feature gate of shared devices: the field is dropped without a word. */
   dropsSharedDevices = false;
+  endsWatchesAtOnce = false;
   fault: Fault | undefined;
   /** Which requests `fault` is for. */
   faulty: (method: string, path: string) => boolean = () => true;
@@ -155,7 +157,8 @@ export class FakeApiServer {
     } else if (url.pathname === `${API}/resourceclaims`) {
       answer(response, { metadata: { resourceVersion: String(this.#version) }, items: [...this.claims.values()] });
     } else if (/^\/api\/v1\/nodes\/[^/]+$/.test(url.pathname)) {
-      answer(response, { metadata: { name: url.pathname.split("/").pop(), uid: this.nodeUid } });
+      const { nodeUid: uid, nodeLabels: labels } = this;
+      answer(response, { metadata: { name: url.pathname.split("/").pop(), uid, labels } });
     } else if (slice?.[1] !== undefined) {
       if (method === "PATCH") this.#apply(response, slice[1], JSON.parse(text) as ResourceSlice, query.has("dryRun"));
       else this.#delete(response, slice[1], text);
@@ -176,6 +179,7 @@ export class FakeApiServer {
     response.flushHeaders();
     const from = Number(query.get("resourceVersion"));
     for (const { version, line } of this.#history) if (version > from) response.write(line);
+    if (this.endsWatchesAtOnce) response.end();
     this.#watches.add(response);
     response.on("close", () => this.#watches.delete(response));
   }
