@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { codeOf, CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
@@ -271,9 +272,12 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   // Before the kubelet is told of this driver: a port that is in use ends the process here.
   await servePagesOf(program, settings, { metrics, sight, log, problems });
   releaser.start(signal);
-  program.supervise(link.run(signal));
   await kubelet.start();
   program.onStop(() => kubelet.stop());
+  const afterMs = Math.round(performance.now());
+  // Whoever waits at the sockets already is answered before all the rest begins.
+  await turn();
+  program.supervise(link.run(signal));
   // A node that cannot do the work offers nothing even for a moment.
   program.supervise(preconditions.first.then(() => publisher.run(signal)));
   program.supervise(live.run(signal));
@@ -291,6 +295,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     mode: settings.cpuDeviceMode === "grouped" ? `grouped by ${settings.groupBy}` : "individual",
     keepShared: live.parts.plan.keepShared.toString(),
     kubelet: settings.kubeletRootDir,
-    afterMs: Math.round(performance.now()),
+    afterMs,
   });
 }
