@@ -54,9 +54,11 @@ export class Shortage {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      for (let these = waiters; this.#again; these = this.#waiting) {
+      let these = waiters;
+      while (this.#again) {
         this.#again = false;
         for (const one of [...these]) if (this.#waiting.includes(one)) one.look();
+        these = this.#waiting;
       }
     } finally {
       this.#looking = false;
