@@ -21,9 +21,9 @@ import {
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { HookRefusal, type RuntimeHooks } from "../enforce/hooks.ts";
 import { eventMask, SUBSCRIBED } from "../nri/events.ts";
-import { readSynchronizePart } from "../nri/synchronizepart.ts";
 import { CODE } from "../nri/ttrpc.ts";
 import { CallFault, decode } from "./channel.ts";
+import { readSynchronizePart } from "./synchronizepart.ts";
 
 const PLUGIN_SERVICE = "nri.pkg.api.v1alpha1.Plugin";
 const EMPTY = toBinary(EmptySchema, create(EmptySchema));

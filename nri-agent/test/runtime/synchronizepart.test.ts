@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ContainerSchema, PodSandboxSchema, SynchronizeRequestSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { expect } from "chai";
-import { readSynchronizePart } from "../../src/nri/synchronizepart.ts";
+import { readSynchronizePart } from "../../src/runtime/synchronizepart.ts";
 
 describe("a part of a Synchronize", () => {
   const request = {
