@@ -11,10 +11,12 @@ const ESM_BANNER =
  * is not worth compilers that take 5 MB of Node's own pages into memory. NODE_OPTIONS takes none of these.
  */
 const LATER = ["early-optimization=3000", "maglev=4000", "maglev-osr=1000", "turbofan=30000", "osr=5000"]
-  .map((count) => `v8.setFlagsFromString("--invocation-count-for-${count}");`)
-  .join("");
+  .map((count) => `--invocation-count-for-${count}`)
+  .join(" ");
+/** Young garbage is a megabyte at most. Helping threads get it away no sooner, and on a busy node a hook waits until each of them has had a CPU. */
+const ALONE = "--no-parallel-scavenge";
 /** For yargs, an ES module inside of CommonJS. */
-const CJS_BANNER = `const __url=require("node:url").pathToFileURL(__filename).href;{const v8=require("node:v8");${LATER}}`;
+const CJS_BANNER = `const __url=require("node:url").pathToFileURL(__filename).href;require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
 
 /** In place of what client-node's own calls are made with. */
 const NO_CALLS = `const none = function () { throw new Error("client-node's own calls are not part of this program"); };
