@@ -125,10 +125,11 @@ async function hooks(figures: Figures, world: FakeWorld, shared: number): Promis
     await runtime.synchronize(pods, containers);
     synchronizing.push(runtime.tookMs);
     await world.agent.synchronized();
+    await settled(world);
   }
   const [first = 0, ...later] = synchronizing;
-  figures.one("Synchronize, the first of this size in the agent's life", first, "ms");
-  figures.times("Synchronize, later", later, shared === 500 ? 50 : undefined);
+  figures.one("Synchronize, all of them to be moved", first, "ms");
+  figures.times("Synchronize, again", later, shared === 500 ? 50 : undefined);
   await calls(figures, world, shared === 0 ? ", the agent's first" : `, while ${shared} are moved`, FIRST);
   await settled(world);
   await calls(figures, world, "", HOOKS, 2);
