@@ -13,7 +13,7 @@ const world = new FaultWorld(
   { driver: "/job/dracpu.cjs", agent: "/job/dracpu-agent.cjs" },
   { runtime: new GuestContainerd(), claimable: "0-15", patienceMs: 120_000, looking: "/job/looking.mjs" },
 );
-let wrong: string[];
+const wrong: string[] = [];
 try {
   await world.start();
   const { lever } = await world.state();
@@ -23,6 +23,8 @@ try {
   const tally = await weather(runtimeClimate(world, pace), seed, minutes * 60_000);
   const named = Object.entries(tally.blows).map(([name, n]) => `${n} × ${name}`);
   console.log(`      ${tally.pods} pods; ${named.join(", ")}`);
+  // What a pod that failed has left is held for ever.
+  wrong.push(...tally.failures);
   await world.agrees();
   await world.holdsNothing();
   const recording = await world.observer.stop();
@@ -34,9 +36,9 @@ try {
     `      ${threads} threads outside of pods; looked at all of them ${looks} times while a claim's container ran`,
   );
   const blind = looks === 0 ? ["no look at the machine's threads fell into the time of a claim's container"] : [];
-  wrong = [...tally.failures, ...explained, ...found, ...blind];
+  wrong.push(...explained, ...found, ...blind);
 } catch (cause) {
-  wrong = [(cause as Error).message];
+  wrong.push((cause as Error).message);
   for (const log of [world.agent.daemon?.log, world.driver.daemon?.log])
     if (log !== undefined) console.log(readFileSync(log, "utf8").split("\n").slice(-15).join("\n"));
 }

@@ -145,7 +145,9 @@ export class FaultWorld {
       "nothing is held",
       async () => {
         const { claims, files } = this.disk();
-        return claims === 0 && files.length === 0 && (await this.state()).pool?.held === "";
+        const held = (await this.state()).pool?.held;
+        if (claims === 0 && files.length === 0 && held === "") return true;
+        throw new Error(`${claims} claims in the checkpoint, CDI files ${files.join(", ")}, CPUs ${held ?? ""} held`);
       },
       this.#patienceMs,
       50,
