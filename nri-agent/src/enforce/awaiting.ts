@@ -71,7 +71,9 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
   const waitForOthers = node.levers.masks === "file" || canUpdate;
   for (const container of node.containers.values()) {
     // One whose cgroup the runtime does not tell can be neither read nor written: it is reported, and holds up nobody.
-    if (container.cgroup === undefined || container.uses.some((use) => use.claimUid === uid)) continue;
+    if (container.cgroup === undefined || node.isOf(container, uid)) continue;
+    // Only the runtime can move it, and that with the reply to the next hook, which may be the creation of this claim's own container.
+    if (container.byRuntimeOnly && !canUpdate) continue;
     if (container.grants.some((grant) => grant.cpus.overlaps(masked))) granted.push(container);
     else if (container.phase !== "stopped" && waitForOthers && mayRunOn(node, container, masked)) still.push(container);
   }
@@ -124,7 +126,7 @@ function othersOn(node: NodeKnowledge, uid: string, cpus: CpuSet): ContainerReco
   const found: ContainerRecord[] = [];
   for (const container of node.containers.values()) {
     if (container.role !== "claim" && container.role !== "unknown-claim") continue;
-    if (container.uses.some((use) => use.claimUid === uid)) continue;
+    if (node.isOf(container, uid)) continue;
     const on =
       container.role === "claim"
         ? node.claimMask(container)

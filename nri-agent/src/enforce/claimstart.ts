@@ -37,7 +37,7 @@ export class ClaimStart {
   enforce(container: ContainerRecord): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
-    const stranger = this.#livingOn(container, wanted).find((other) => !shares(other, container));
+    const stranger = this.#livingOn(container, wanted).find((other) => !this.#shares(other, container));
     if (stranger !== undefined) return `${name(stranger)} of another claim still runs on them`;
     if (this.#node.levers.force !== "kernel") {
       return this.#byMasksOnly(container, wanted, `the kernel lever is not in force here: ${this.#node.levers.why}`);
@@ -170,7 +170,9 @@ export class ClaimStart {
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
     if (overlapping.length === 0 && !podIsPartition) {
-      const why = this.#partitions.take(cgroup, wanted, this.#isIsolated(container), [container]);
+      const why = this.#partitions.take(cgroup, this.#whole(container, wanted), this.#isIsolated(container), [
+        container,
+      ]);
       if (why === "") this.#mark(container, "own", cgroup);
       return why;
     }
@@ -182,7 +184,7 @@ export class ClaimStart {
     }
     const all = [...mates, container];
     const inside = all.flatMap((one) => (one.partition === "own" && one.cgroup !== undefined ? [one.cgroup] : []));
-    const cpus = CpuSet.union([...all, ...coming].map((one) => one.wanted ?? CpuSet.empty));
+    const cpus = CpuSet.union([...all, ...coming].map((one) => this.#whole(one, one.wanted ?? CpuSet.empty)));
     const isolated = all.some((one) => this.#isIsolated(one));
     const why = this.#partitions.take(pod, cpus, isolated, [...all, ...coming], inside);
     for (const one of all) {
@@ -191,6 +193,15 @@ export class ClaimStart {
       if (why === "") this.#mover.settle(one);
     }
     return why;
+  }
+
+  #shares(other: ContainerRecord, container: ContainerRecord): boolean {
+    return container.uses.some((use) => this.#node.isOf(other, use.claimUid));
+  }
+
+  /** With those that are offline: the kernel gives a partition no CPU later that is not in its list. */
+  #whole(container: ContainerRecord, wanted: CpuSet): CpuSet {
+    return this.#node.claimMask(container) ?? wanted;
   }
 
   #byMask(container: ContainerRecord, wanted: CpuSet): string {
@@ -202,7 +213,7 @@ export class ClaimStart {
     }
     // Whoever still runs on the CPUs is moved now; the mover may not have come to it.
     for (const other of this.#node.containers.values()) {
-      if (other === container || other.phase === "created" || shares(other, container)) continue;
+      if (other === container || other.phase === "created" || this.#shares(other, container)) continue;
       const on = this.#node.reach(other)?.intersect(wanted);
       if (on !== undefined && !on.isEmpty && this.#mover.settle(other, false) === "wrong")
         return `${name(other)} still runs on CPUs ${on.toString()}`;
@@ -267,10 +278,6 @@ function podCgroup(container: ContainerRecord): string | undefined {
   if (cgroup === undefined) return undefined;
   const parent = cgroup.slice(0, cgroup.lastIndexOf("/"));
   return parent.split("/").filter((part) => part !== "").length >= 2 ? parent : undefined;
-}
-
-function shares(a: ContainerRecord, b: ContainerRecord): boolean {
-  return a.uses.some((use) => b.uses.some((other) => other.claimUid === use.claimUid));
 }
 
 function notIsolated(why: string): string {

@@ -210,6 +210,7 @@ export class HookHandler implements RuntimeHooks {
   }
 
   postUpdateContainer(pod: PodSandbox, container: Container): void {
+    this.#grantsAreOver(container.id);
     const record = this.#known(pod, container);
     this.#settleGrants(record, (one) => one.by === "update-reply");
     this.#p.mover.doubt(record);
@@ -227,6 +228,7 @@ export class HookHandler implements RuntimeHooks {
   }
 
   removeContainer(pod: PodSandbox, container: Container): void {
+    this.#grantsAreOver(container.id);
     const record = this.#p.node.containers.get(container.id);
     if (record === undefined) return;
     record.phase = nextPhase(record.phase, "remove");

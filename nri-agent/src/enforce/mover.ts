@@ -137,9 +137,11 @@ export class MaskMover {
       this.#cgroup.write(cgroup, wanted);
     } catch (cause) {
       if (!(cause instanceof CgroupFault) || cause.code !== "denied" || container.role !== "own") throw cause;
+      container.byRuntimeOnly = true;
       this.#updates.queue(container);
       return;
     }
+    container.byRuntimeOnly = false;
     container.sent = wanted;
     this.look(container);
   }

@@ -101,9 +101,15 @@ export class NodeKnowledge {
   containersOf(claimUid: string): ContainerRecord[] {
     const found: ContainerRecord[] = [];
     for (const container of this.containers.values()) {
-      if (container.uses.some((use) => use.claimUid === claimUid)) found.push(container);
+      if (this.isOf(container, claimUid)) found.push(container);
     }
     return found;
+  }
+
+  /** Whether a container uses a claim. Once a driver has confirmed who may, those that only say so are no users of it. */
+  isOf({ uses, role }: ContainerRecord, claimUid: string): boolean {
+    if (this.truth === "confirmed" && role === "shared") return false;
+    return uses.some((use) => use.claimUid === claimUid);
   }
 
   otherLivingPod(claimUid: string, podUid: string): PodName | undefined {

@@ -37,6 +37,7 @@ export function newRecord(pod: PodSandbox, container: Container): ContainerRecor
     confined: "",
     stopping: false,
     outside: false,
+    byRuntimeOnly: false,
   };
 }
 

@@ -89,6 +89,7 @@ export async function synchronize(
     if (before !== undefined) {
       record.stopping = before.stopping;
       record.outside = before.outside;
+      record.byRuntimeOnly = before.byRuntimeOnly;
       record.grants = [...before.grants];
       if (record.grants.length > 0) lost.push(record);
     }

@@ -83,6 +83,8 @@ export interface ContainerRecord {
   stopping: boolean;
   /** It was reported outside its mask, and not yet back inside. */
   outside: boolean;
+  /** The kernel refuses this agent the writing of its mask: it is this agent's own, and its cgroup a cgroup namespace's root. */
+  byRuntimeOnly: boolean;
 }
 
 /** A mask as the kernel takes it: an empty one stands for every CPU. */

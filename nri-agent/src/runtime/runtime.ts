@@ -125,6 +125,7 @@ export class Runtime implements RuntimeCalls {
     const id = this.#o.newId();
     let session: Session | undefined;
     let synchronized = false;
+    let isOver = false;
     return new Promise((resolve) => {
       let syncBegan = 0;
       let limitMs = DEFAULT_REQUEST_TIMEOUT_MS;
@@ -154,6 +155,8 @@ export class Runtime implements RuntimeCalls {
           this.#o.onChange();
         },
         onSynchronize: (phase) => {
+          // The session may end while its containers are gone through.
+          if (isOver) return;
           if (phase === "begin") syncBegan = performance.now();
           // The runtime goes on without a plugin whose Synchronize failed, and leaves the socket open: a new session tries again.
           else if (phase === "failed") setImmediate(() => channel.close("Synchronize failed inside the agent"));
@@ -168,6 +171,7 @@ export class Runtime implements RuntimeCalls {
         },
       });
       const channel = new Channel(socket, dispatch.serve, (why) => {
+        isOver = true;
         signal.removeEventListener("abort", onAbort);
         this.#channel = undefined;
         if (session !== undefined) this.#o.hooks.sessionClosed(session, why);

@@ -156,6 +156,19 @@ describe("the kernel lever", () => {
     expect(leftovers(node)).to.deep.equal([]);
   });
 
+  it("takes a CPU that was offline when the claim's container started as soon as it is back", async () => {
+    const node = await PlayedNode.up();
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    node.setOnline("0-4,6-15");
+    await node.clock.pass(2000);
+    const x = await node.run("p", "x", claim);
+    expect(x.first?.toString()).to.equal("4");
+    node.setOnline("0-15");
+    await node.clock.pass(3000);
+    expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
   it("counts and reports a partition whose CPUs all go offline, and takes them again when they are back", async () => {
     const node = await PlayedNode.up();
     const x = await node.run("p", "x", await node.claim({ cpus: "4-5" }, ["p"]));

@@ -1,3 +1,4 @@
+import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { expect } from "chai";
 import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
@@ -100,6 +101,22 @@ describe("a claim that several containers of a pod use", () => {
     expect(on(node, plain), "nobody told the runtime").to.equal("4-5");
     await node.start();
     expect([on(node, x), on(node, plain)]).to.deep.equal(["4-5", "0-3,6-15"]);
+  });
+
+  it("counts nobody as the claim's who only says so, while no agent watched", async () => {
+    node.kill();
+    const stranger = node.create("q", "stranger", claim);
+    stranger.gated = false;
+    await node.begin(stranger);
+    await node.start();
+    expect(on(node, stranger)).to.equal("0-15");
+    const x = await node.run("p", "x", claim);
+    expect([on(node, x), on(node, stranger)]).to.deep.equal(["4-5", "0-3,6-15"]);
+    await node.end(x);
+    await node.release(claim);
+    await node.clock.pass(3000);
+    expect((await node.progress(claim)).progress).to.equal(Progress.DRAINED);
+    await node.end(stranger);
   });
 
   it("does not trust a container that has no mask, though the partition keeps it off for now", async () => {
