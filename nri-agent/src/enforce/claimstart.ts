@@ -69,7 +69,7 @@ export class ClaimStart {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
     const claims = container.uses.map((use) => use.claimUid);
-    this.#keepOff(claims);
+    this.keepOff(claims);
     if (invalid !== undefined) this.#partitions.release(invalid);
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") {
@@ -144,7 +144,7 @@ export class ClaimStart {
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
   toMasks(container: ContainerRecord, why: string, alsoOf: readonly ContainerRecord[] = []): void {
     const claims = new Set([container, ...alsoOf].flatMap((one) => one.uses.map((use) => use.claimUid)));
-    this.#keepOff(claims);
+    this.keepOff(claims);
     for (const other of this.#node.containers.values()) {
       if (!other.uses.some((use) => claims.has(use.claimUid)) || other.cgroup === undefined) continue;
       this.#partitions.release(other.cgroup);
@@ -155,8 +155,12 @@ export class ClaimStart {
     this.#observer.info("claims are held by masks until no container of them lives", { claims: [...claims], why });
   }
 
-  #keepOff(claims: Iterable<string>): void {
-    for (const uid of claims) this.#node.byMasks.add(uid);
+  /** Whoever is in no claim is moved off these claims' CPUs, as far as that was not done when they were last held by masks. */
+  keepOff(claims: Iterable<string>): void {
+    const { byMasks } = this.#node;
+    const added = [...claims].filter((uid) => !byMasks.has(uid));
+    if (added.length === 0) return;
+    for (const uid of added) byMasks.add(uid);
     this.#mover.refresh();
     for (const other of this.#node.containers.values()) if (other.role !== "claim") this.#mover.settle(other, false);
   }

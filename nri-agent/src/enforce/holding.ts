@@ -37,11 +37,17 @@ export function holdClaims(parts: EnforcerParts): void {
     const why = claimStart.besideShared(record);
     if (why !== "") say.problem(why, record.ref, CODES.maskFailed);
   }
-  for (const record of node.containers.values()) {
-    if (!isLoose(parts, record)) continue;
-    recognise(parts, record);
-    if (record.partition !== "none") continue;
+  const loose = [...node.containers.values()].filter((record) => isLoose(parts, record));
+  for (const record of loose) recognise(parts, record);
+  const bare = loose.filter(({ partition }) => partition === "none");
+  // All others are moved once, off all of these claims, and not once for each.
+  claimStart.keepOff(bare.flatMap(({ uses }) => uses.map((use) => use.claimUid)));
+  const failed = new Set<string>();
+  for (const record of bare) {
+    // A pod's partition holds all its containers.
+    if (record.partition !== "none" || record.uses.some((use) => failed.has(use.claimUid))) continue;
     const why = claimStart.hold(record);
+    if (record.partition === "none") for (const use of record.uses) failed.add(use.claimUid);
     if (why !== "") say.problem(notAlone(record, why), record.ref, CODES.maskFailed);
   }
   if (node.truth === "confirmed") {

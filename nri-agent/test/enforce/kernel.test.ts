@@ -156,6 +156,26 @@ describe("the kernel lever", () => {
     expect(leftovers(node)).to.deep.equal([]);
   });
 
+  it("moves nobody once for each of many claims that it takes over from masks", async () => {
+    const node = await PlayedNode.up({ lever: "file" });
+    const shared = [await node.run("s", "s1"), await node.run("s", "s2")];
+    const claimed = [];
+    for (const at of [4, 6, 8, 10, 12]) {
+      const pod = `p${at}`;
+      claimed.push(await node.run(pod, `x${at}`, await node.claim({ cpus: `${at}-${at + 1}` }, [pod])));
+    }
+    node.kill();
+    for (const { cgroup } of shared) node.kernel.write(cgroup, cpus("0-15"));
+    await node.start({ lever: "kernel" });
+    await node.clock.pass(3000);
+    expect(claimed.map((one) => node.kernel.readPartition(one.cgroup))).to.deep.equal(Array(5).fill("root"));
+    for (const { cgroup } of shared) {
+      const writes = node.hand.writes.filter((write) => write.includes(cgroup));
+      expect(writes.length, writes.join("; ")).to.be.at.most(2);
+    }
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
   it("takes a CPU that was offline when the claim's container started as soon as it is back", async () => {
     const node = await PlayedNode.up();
     const claim = await node.claim({ cpus: "4-5" }, ["p"]);
