@@ -129,8 +129,8 @@ describe("the driver and an odd API server", () => {
   it("a server that ends each watch at once is asked less and less often", async () => {
     fake.endsWatchesAtOnce = true;
     publish();
-    await sleep(2500);
-    expect(count("?watch")).to.be.within(2, 8);
+    await sleep(1200);
+    expect(count("?watch")).to.be.within(2, 7);
   });
 
   it("labels that cannot be remembered are used", async () => {

@@ -195,6 +195,20 @@ await lab.row(ROWS[15], async () => {
   await becomes("x3 runs on", () => x3.allowed(), "5");
   await setOnline(4, true);
   await becomes("x3 runs on", () => x3.allowed(), "4-5");
+  // Away when the partition is made.
+  const late = await pods.pod("late");
+  const c4 = await agent.claim({ cpus: "10-11" }, [late]);
+  await setOnline(11, false);
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  const x4 = await claimed(late, "x4", c4);
+  await firstWords(x4, "10");
+  same("partition", file(`${x4.cgroup}/cpuset.cpus.partition`), "root");
+  await setOnline(11, true);
+  await becomes("x4 runs on", () => x4.allowed(), "10-11");
+  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-9,12-15");
+  await pods.remove(x4);
+  await agent.release(c4.uid);
+  await drained(c4.uid);
 });
 await lab.row(ROWS[16], async () => {
   const escapes = async (): Promise<number> => Number((await agent.state()).counters?.escapes);

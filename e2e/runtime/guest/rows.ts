@@ -15,7 +15,7 @@ export const PARTITION_ROWS = [
   "a shared container joins such a pod: the claim is held by masks",
   "a claim shared by some containers of a pod",
   "everything taken and given back",
-  "a CPU of a claim offline and back",
+  "a CPU of a claim offline and back, while its container runs and before it starts",
   "the last CPU of a partition offline and back: kept by the kernel, or reported and repaired",
   "another program makes a partition invalid: noticed and put right within a second",
   "the node changes from partitions to masks, and back: its claims go along",
