@@ -89,7 +89,8 @@ async function run(world: FaultWorld, pod: PodHandle, options: ContainerOptions)
     try {
       return await pods.start(pod, `c${attempt}`, id);
     } catch (cause) {
-      await insist(() => pods.remove({ id }));
+      // Of the runtime that lives by then.
+      await insist(() => world.runtime.pods.remove({ id }));
       throw cause;
     }
   });
