@@ -19,7 +19,8 @@ try {
   const { lever } = await world.state();
   if (lever !== 1) throw new Error(`the lever is ${String(lever)}, not the kernel's`);
   // Everything takes its time where every instruction is emulated: claims' containers stay long enough to be looked at.
-  const pace = { rate: 0.5, most: 8, pause: [4000, 12_000] as const, claimed: 0.6, lives: 15_000 };
+  // A program that is killed needs half a minute to be back: blows that come sooner would leave none of them ready ever.
+  const pace = { rate: 0.5, most: 8, pause: [25_000, 60_000] as const, claimed: 0.6, lives: 15_000 };
   const tally = await weather(runtimeClimate(world, pace), seed, minutes * 60_000);
   const named = Object.entries(tally.blows).map(([name, n]) => `${n} × ${name}`);
   console.log(`      ${tally.pods} pods; ${named.join(", ")}`);
