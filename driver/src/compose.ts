@@ -274,9 +274,9 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   releaser.start(signal);
   await kubelet.start();
   program.onStop(() => kubelet.stop());
-  const afterMs = Math.round(performance.now());
   // Whoever waits at the sockets already is answered before all the rest begins.
   await turn();
+  const afterMs = Math.round(performance.now());
   program.supervise(link.run(signal));
   // A node that cannot do the work offers nothing even for a moment.
   program.supervise(preconditions.first.then(() => publisher.run(signal)));
