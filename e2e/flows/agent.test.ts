@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { SessionState } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { EmptySchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { expect } from "chai";
 import { AgentProcess } from "../kit/agent/agent.ts";
@@ -60,6 +61,23 @@ describe("the agent's process", function () {
     await runtime.synchronize([pod("p")], containers, 3);
     await agent.synchronized();
     expect((await agent.state()).containers.length).to.equal(9);
+  });
+
+  it("calls no session synchronized that ended while its containers were gone through", async () => {
+    const again = runtime.plugin();
+    runtime.drop();
+    await again;
+    const containers = Array.from({ length: 1000 }, (_, n) => container("p", `gone${n}`));
+    const answer = runtime.synchronize([pod("p")], containers).catch((cause: unknown) => (cause as Error).message);
+    const next = runtime.plugin();
+    runtime.drop();
+    const states = new Set<number | undefined>();
+    for (let n = 0; n < 20; n++) states.add((await agent.state()).nri?.state);
+    expect(states).to.not.include(SessionState.SYNCHRONIZED);
+    expect(await answer).to.be.a("string");
+    await next;
+    await runtime.synchronize([], []);
+    await agent.synchronized();
   });
 
   it("refuses a forged variable in words that reach the runtime, once", async () => {

@@ -133,6 +133,16 @@ describe("the driver's process, after a loss", function () {
     expect(existsSync(join(kubelet.rootDir, "plugins/dra.cpu/dra.sock"))).to.equal(false);
   });
 
+  it("ends on SIGTERM while it waits for its node's labels", async () => {
+    const config = join(node.dir, "pernode.yaml");
+    writeFileSync(config, "perNode: [{ matchLabels: { type: metal }, settings: { strategy: spread } }]");
+    api.fault = { code: 503, message: "no etcd" };
+    const daemon = driver.start({ "--config": config });
+    await until("it waits", () => driver.log().includes("nothing: waiting"), 10_000, 20);
+    daemon.signal("SIGTERM");
+    expect(await daemon.exited).to.equal(0);
+  });
+
   it("ends over a port that is in use before the kubelet hears of it", async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => {

@@ -111,7 +111,8 @@ export class TestAgent {
         },
       },
       clock: {
-        now: () => Date.now(),
+        now: () => performance.now(),
+        unix: () => Date.now(),
         later: (ms, task) => {
           const timer = setTimeout(task, ms);
           timer.unref();

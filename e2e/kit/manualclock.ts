@@ -6,15 +6,21 @@ interface Timer {
   readonly task: () => void;
 }
 
+const EPOCH_MS = 1_700_000_000_000;
+
 /** Time that stands still until a test moves it. Who yields goes on when the test lets things settle. */
 export class ManualClock implements Clock {
-  #now = 1_700_000_000_000;
+  #now = 1000;
   #order = 0;
   readonly #timers = new Set<Timer>();
   #yielding: (() => void)[] = [];
 
   now(): number {
     return this.#now;
+  }
+
+  unix(): number {
+    return EPOCH_MS + this.#now;
   }
 
   later(ms: number, task: () => void): () => void {

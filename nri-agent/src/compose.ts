@@ -96,7 +96,8 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     threads: new HostThreads(settings.hostProc),
     foreignLoad: settings.foreignLoad / 100,
     clock: {
-      now: () => Date.now(),
+      now: () => performance.now(),
+      unix: () => Date.now(),
       later: (ms, task) => {
         const timer = setTimeout(task, ms);
         return () => clearTimeout(timer);

@@ -48,6 +48,7 @@ async function boot(options: GuestOptions): Promise<GuestRun> {
         { file: join(dir, "job.ext4"), mode: "readonly" },
       ],
       ports: { out: `file,path=${join(dir, "out.log")}` },
+      translatedMB: 2048,
       console: join(dir, "console.log"),
     });
     const qemu = spawn(program, args, { stdio: "ignore" });

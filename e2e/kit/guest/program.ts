@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -7,6 +8,10 @@ import { bootGuest, type GuestRun } from "./boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "./image.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
+/** An emulated machine takes seconds to compile a program. As in the images, that has been done before; the cache is found by paths relative to it. */
+const COMPILED = { NODE_COMPILE_CACHE_PORTABLE: "1" };
+/** Bounds of the tests' waits are those of a machine that is not emulated. */
+const PATIENCE = "3";
 
 export interface GuestProgram {
   readonly kernel: Kernel;
@@ -28,13 +33,20 @@ export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
   rootDisk();
   const job = mkdtempSync(join(tmpdir(), "gj-"));
   try {
-    await bundle(join(ROOT, "nri-agent/src/main.ts"), join(job, "dracpu-agent.cjs"));
-    await bundle(join(ROOT, "driver/src/main.ts"), join(job, "dracpu.cjs"));
+    const compiled = { ...process.env, ...COMPILED, NODE_COMPILE_CACHE: join(job, "compiled") };
+    for (const [entry, file] of [
+      ["nri-agent/src/main.ts", "dracpu-agent.cjs"],
+      ["driver/src/main.ts", "dracpu.cjs"],
+    ] as const) {
+      await bundle(join(ROOT, entry), join(job, file));
+      execFileSync(process.execPath, [join(job, file), "--help"], { env: compiled, stdio: "ignore" });
+    }
     await bundle(join(ROOT, program), join(job, "program.mjs"));
     for (const one of bundles) await bundle(join(ROOT, one), join(job, basename(one).replace(/\.ts$/, ".mjs")));
     for (const one of files) copyFileSync(one, join(job, basename(one)));
     writeImage(join(job, "probe.tar"));
-    const words = Object.entries(env).map(([key, value]) => `${key}='${value}' `);
+    const inside = { ...COMPILED, NODE_COMPILE_CACHE: "/job/compiled", DRACPU_PATIENCE: PATIENCE, ...env };
+    const words = Object.entries(inside).map(([key, value]) => `${key}='${value}' `);
     writeFileSync(join(job, "run.sh"), `#!/bin/sh\ncd /tmp && ${words.join("")}exec node /job/program.mjs\n`);
     chmodSync(join(job, "run.sh"), 0o755);
     return await bootGuest({ kernel, job, limitSeconds });

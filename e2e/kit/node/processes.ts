@@ -59,13 +59,17 @@ export function startDaemon(
   };
 }
 
-/** Looks every `every` ms until `look` gives something; fails with `what` after `ms`. */
+/** On a machine that is slower than others by so much, such as an emulated one. */
+const PATIENCE = Number(process.env["DRACPU_PATIENCE"] ?? "1");
+
+/** Looks every `every` ms until `look` gives something; fails with `what` after `atMost` ms. */
 export async function until<T>(
   what: string,
   look: () => T | undefined | false | Promise<T | undefined | false>,
-  ms = 30_000,
+  atMost = 30_000,
   every = 50,
 ): Promise<T> {
+  const ms = atMost * PATIENCE;
   const end = Date.now() + ms;
   let last = "";
   for (;;) {

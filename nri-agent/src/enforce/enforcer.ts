@@ -189,7 +189,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
         tally: this.#options.tally(),
         others: this.#others(),
         lastSeq: this.events.lastSeq,
-        now: clock.now(),
+        now: clock.unix(),
       },
       filter,
     );

@@ -85,7 +85,7 @@ export class MaskMover {
     try {
       const reading = this.#cgroup.read(container.cgroup);
       container.stale = false;
-      container.readAt = this.#clock.now();
+      container.readAt = this.#clock.unix();
       if (reading === undefined) {
         container.own = undefined;
         if (container.phase !== "running") return false;
@@ -161,11 +161,12 @@ export class MaskMover {
     try {
       let slice = this.#clock.now();
       let failed = false;
-      for (const container of this.#work()) {
+      const work = this.#work();
+      for (const container of work) {
         // A Synchronize may have replaced it while this loop let others in.
         if (this.#node.containers.get(container.ref.id) !== container) continue;
         const before = container.effective;
-        const settled = this.settle(container, this.#clock.now() >= this.#growAt);
+        const settled = this.settle(container, this.#mayGrow(container) && this.#clock.now() >= this.#growAt);
         failed ||= settled === "wrong";
         if (before === undefined || container.effective?.equals(before) !== true || settled === "wrong")
           this.#onMoved();
@@ -174,17 +175,38 @@ export class MaskMover {
           slice = this.#clock.now();
         }
       }
-      this.#plan(failed);
+      this.#plan(failed, new Set(work));
     } finally {
       this.#pumping = false;
       this.#onMoved();
     }
     // The runtime lever answers later, by `onAnswer`; what came up meanwhile for the file lever is done at once.
-    if (this.#node.levers.masks === "file" && this.#work(true).length > 0) this.kick();
+    if (this.#node.levers.masks === "file" && this.#isUrgent()) this.kick();
   }
 
-  /** Shrinks first. A container that was never read counts as one. */
-  #work(urgentOnly = false): ContainerRecord[] {
+  /** Shrinks first, then growths where their time has come. */
+  #work(): ContainerRecord[] {
+    const { shrinks, growths } = this.#misplaced();
+    if (growths.length === 0) this.#growAt = 0;
+    else if (this.#growAt === 0) this.#growAt = this.#clock.now() + GROWTH_DELAY_MS;
+    else if (this.#clock.now() >= this.#growAt) {
+      this.#growAt = 0;
+      return [...shrinks, ...growths];
+    }
+    return shrinks;
+  }
+
+  #isUrgent(): boolean {
+    return this.#misplaced().shrinks.some((one) => one.effective !== undefined && one.problem === "");
+  }
+
+  /** Into the shared pool nobody grows before the runtime's list of containers is known whole: who is not in it yet may hold CPUs that look free. */
+  #mayGrow({ role }: ContainerRecord): boolean {
+    return this.#node.synchronized || role === "claim";
+  }
+
+  /** A container that was never read counts as a shrink. */
+  #misplaced(): { shrinks: ContainerRecord[]; growths: ContainerRecord[] } {
     const now = this.#clock.now();
     const shrinks: ContainerRecord[] = [];
     const growths: ContainerRecord[] = [];
@@ -196,25 +218,29 @@ export class MaskMover {
       }
       if (container.stale || container.effective === undefined || this.#node.isTooWide(container)) {
         if (container.problem === "" || now >= this.#retryAt) shrinks.push(container);
-      } else if (this.#node.isTooNarrow(container)) growths.push(container);
+      } else if (this.#mayGrow(container) && this.#node.isTooNarrow(container)) {
+        if (container.problem === "" || now >= this.#retryAt) growths.push(container);
+      }
     }
-    if (growths.length === 0) this.#growAt = 0;
-    else if (this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;
-    if (urgentOnly) return shrinks.filter((container) => container.effective !== undefined && container.problem === "");
-    return growths.length > 0 && now >= this.#growAt ? [...shrinks, ...growths] : shrinks;
+    return { shrinks, growths };
   }
 
-  #plan(failed: boolean): void {
+  /** @param tried in this round. What came up during it, or was not due when it began, has a time of its own. */
+  #plan(failed: boolean, tried: ReadonlySet<ContainerRecord>): void {
     const now = this.#clock.now();
+    const grows = this.#misplaced().growths.some((one) => !tried.has(one));
+    if (grows && this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;
     // Those whose time to be tried again had not come are not in this round's work, and are not forgotten.
-    const waiting = [...this.#node.containers.values()].some((one) => one.problem !== "" && this.#node.isTooWide(one));
+    const waiting = [...this.#node.containers.values()].some(
+      (one) => one.problem !== "" && (this.#node.isTooWide(one) || this.#node.isTooNarrow(one)),
+    );
     const again = failed || waiting;
     if (!again) this.#retryMs = RETRY_FIRST_MS;
     else if (this.#retryAt <= now) {
       this.#retryAt = now + this.#retryMs;
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     }
-    const due = Math.min(again ? this.#retryAt : Infinity, this.#growAt > now ? this.#growAt : Infinity);
+    const due = Math.min(again ? this.#retryAt : Infinity, grows ? Math.max(this.#growAt, now) : Infinity);
     this.#cancelTimer?.();
     this.#cancelTimer = due === Infinity ? undefined : this.#clock.later(due - now, () => this.kick());
   }

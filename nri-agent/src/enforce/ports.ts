@@ -111,8 +111,10 @@ export interface MemoryPort {
 }
 
 export interface Clock {
-  /** Unix milliseconds. */
+  /** Milliseconds since some instant, of a clock that nobody sets: what is due is measured by it. */
   now(): number;
+  /** Unix milliseconds, for people. */
+  unix(): number;
   /** Runs `task` once, `ms` from now; the returned function cancels. */
   later(ms: number, task: () => void): () => void;
   /** Lets the event loop turn once. */

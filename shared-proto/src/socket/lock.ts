@@ -55,8 +55,11 @@ function askHolder(path: string): Promise<string | undefined> {
     const socket = connect({ path });
     let text = "";
     socket.setTimeout(ASK_TIMEOUT_MS, () => {
-      socket.destroy();
-      resolve("a process that does not answer");
+      // After a stall the timer is due before an answer that has long arrived is read.
+      setImmediate(() => {
+        socket.destroy();
+        resolve("a process that does not answer");
+      });
     });
     socket.on("data", (chunk: Buffer) => {
       text = (text + chunk.toString("utf8")).slice(0, 200);
