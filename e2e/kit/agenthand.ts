@@ -12,12 +12,14 @@ export class AgentHand implements CgroupPort {
   readonly writes: string[] = [];
   isDead = false;
   onWrite: (write: string) => void = () => {};
+  onRead: () => void = () => {};
 
   constructor(kernel: CgroupPort) {
     this.#kernel = kernel;
   }
 
   read(path: string): CgroupReading | undefined {
+    this.onRead();
     return this.#kernel.read(path);
   }
 

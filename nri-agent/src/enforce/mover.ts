@@ -161,8 +161,8 @@ export class MaskMover {
     try {
       let slice = this.#clock.now();
       let failed = false;
-      const work = this.#work();
-      for (const container of work) {
+      const { shrinks, growths } = this.#due();
+      for (const container of [...shrinks, ...growths]) {
         // A Synchronize may have replaced it while this loop let others in.
         if (this.#node.containers.get(container.ref.id) !== container) continue;
         const before = container.effective;
@@ -175,7 +175,7 @@ export class MaskMover {
           slice = this.#clock.now();
         }
       }
-      this.#plan(failed, new Set(work));
+      this.#plan(failed, new Set(growths));
     } finally {
       this.#pumping = false;
       this.#onMoved();
@@ -184,16 +184,16 @@ export class MaskMover {
     if (this.#node.levers.masks === "file" && this.#isUrgent()) this.kick();
   }
 
-  /** Shrinks first, then growths where their time has come. */
-  #work(): ContainerRecord[] {
+  /** Growths where their time has come. */
+  #due(): { shrinks: ContainerRecord[]; growths: ContainerRecord[] } {
     const { shrinks, growths } = this.#misplaced();
+    if (growths.length > 0 && this.#growAt !== 0 && this.#clock.now() >= this.#growAt) {
+      this.#growAt = 0;
+      return { shrinks, growths };
+    }
     if (growths.length === 0) this.#growAt = 0;
     else if (this.#growAt === 0) this.#growAt = this.#clock.now() + GROWTH_DELAY_MS;
-    else if (this.#clock.now() >= this.#growAt) {
-      this.#growAt = 0;
-      return [...shrinks, ...growths];
-    }
-    return shrinks;
+    return { shrinks, growths: [] };
   }
 
   #isUrgent(): boolean {
@@ -225,10 +225,10 @@ export class MaskMover {
     return { shrinks, growths };
   }
 
-  /** @param tried in this round. What came up during it, or was not due when it began, has a time of its own. */
-  #plan(failed: boolean, tried: ReadonlySet<ContainerRecord>): void {
+  /** @param grown tried in this round. What came up during it, or was not due when it began, has a time of its own. */
+  #plan(failed: boolean, grown: ReadonlySet<ContainerRecord>): void {
     const now = this.#clock.now();
-    const grows = this.#misplaced().growths.some((one) => !tried.has(one));
+    const grows = this.#misplaced().growths.some((one) => !grown.has(one));
     if (grows && this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;
     // Those whose time to be tried again had not come are not in this round's work, and are not forgotten.
     const waiting = [...this.#node.containers.values()].some(
