@@ -37,12 +37,12 @@ export abstract class PlayedDriver {
   protected abstract settled<T>(work: Promise<T>): Promise<T>;
 
   /** The driver gives the whole truth, as a new one does. */
-  async replace({ epoch = this.#epoch + 1n } = {}): Promise<ReplaceResponse> {
+  async replace({ epoch = this.#epoch + 1n, online = this.online.toString() } = {}): Promise<ReplaceResponse> {
     const request = create(ReplaceRequestSchema, {
       epoch,
       revision: 1n,
       machine: {
-        online: this.online.toString(),
+        online,
         present: this.online.toString(),
         reserved: this.reserved,
         bootId: "boot",

@@ -69,11 +69,13 @@ export class ClaimStart {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
     const claims = container.uses.map((use) => use.claimUid);
-    this.keepOff(claims);
+    this.keepOff(claims, invalid !== undefined);
     if (invalid !== undefined) this.#partitions.release(invalid);
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") {
-      for (const uid of claims)
+      // A pod's partition holds the claims of all its containers.
+      const held = [container, ...this.#inPod(container)].flatMap((one) => one.uses.map((use) => use.claimUid));
+      for (const uid of new Set(held))
         if (this.#node.containersOf(uid).every((one) => one.phase === "created" || one.partition !== "none"))
           this.#node.byMasks.delete(uid);
       this.#mover.refresh();
@@ -155,11 +157,14 @@ export class ClaimStart {
     this.#observer.info("claims are held by masks until no container of them lives", { claims: [...claims], why });
   }
 
-  /** Whoever is in no claim is moved off these claims' CPUs, as far as that was not done when they were last held by masks. */
-  keepOff(claims: Iterable<string>): void {
+  /**
+   * Whoever is in no claim is moved off these claims' CPUs, as far as that was not done when they were last held by masks.
+   * @param again even so: somebody has got onto them since.
+   */
+  keepOff(claims: Iterable<string>, again = false): void {
     const { byMasks } = this.#node;
     const added = [...claims].filter((uid) => !byMasks.has(uid));
-    if (added.length === 0) return;
+    if (added.length === 0 && !again) return;
     for (const uid of added) byMasks.add(uid);
     this.#mover.refresh();
     for (const other of this.#node.containers.values()) if (other.role !== "claim") this.#mover.settle(other, false);
@@ -203,9 +208,8 @@ export class ClaimStart {
     return container.uses.some((use) => this.#node.isOf(other, use.claimUid));
   }
 
-  /** With those that are offline: the kernel gives a partition no CPU later that is not in its list. */
   #whole(container: ContainerRecord, wanted: CpuSet): CpuSet {
-    return this.#node.claimMask(container) ?? wanted;
+    return this.#node.partitionMask(container) ?? wanted;
   }
 
   #byMask(container: ContainerRecord, wanted: CpuSet): string {

@@ -107,7 +107,7 @@ function isLoose({ node }: EnforcerParts, record: ContainerRecord): boolean {
 
 function recognise({ node, partitions }: EnforcerParts, record: ContainerRecord): void {
   if (record.role !== "claim" || record.cgroup === undefined) return;
-  const claim = node.claimMask(record);
+  const claim = node.partitionMask(record);
   const pod = podOf(record.cgroup);
   if (equal(partitions.living(record.cgroup)?.cpus, claim)) record.partition = "own";
   else if (partitions.living(pod) !== undefined) record.partition = "pod";

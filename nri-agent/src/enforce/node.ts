@@ -68,7 +68,10 @@ export class NodeKnowledge {
   }
 
   isTooWide(container: ContainerRecord): boolean {
-    return this.machine !== undefined && isTooWide(container, this.machine.online);
+    if (this.machine === undefined || !isTooWide(container, this.machine.online)) return false;
+    // A CPU of its claim that comes back online is the kernel's to give, before any mask has been computed with it.
+    const wanted = container.role === "claim" ? this.claimMask(container) : undefined;
+    return wanted === undefined || isTooWide({ ...container, wanted }, this.machine.online);
   }
 
   isTooNarrow(container: ContainerRecord): boolean {
@@ -223,6 +226,16 @@ export class NodeKnowledge {
         return cpus?.isEmpty === true ? all : cpus;
       }
     }
+  }
+
+  /**
+   * What a partition of the container lists: its claim with the CPUs that are offline, since the kernel gives a partition no CPU later that is not in its list; and
+   * without those that the machine has no more, which the kernel refuses.
+   */
+  partitionMask(container: ContainerRecord): CpuSet | undefined {
+    const { machine } = this;
+    const whole = this.claimMask(container);
+    return machine === undefined ? whole : whole?.intersect(machine.present.union(machine.online));
   }
 
   /** Union of what the container's uses give it, offline CPUs included; `undefined` where a use is unknown. */

@@ -53,8 +53,11 @@ export function assignRole(node: NodeKnowledge, record: ContainerRecord): void {
     return claim !== undefined && (reserved || record.marked.includes(use.claimUid));
   });
   record.confined = "";
-  if (known && node.claimMask(record) !== undefined) record.role = "claim";
-  else if (record.uses.some((use) => record.marked.includes(use.claimUid))) record.role = "unknown-claim";
+  if (known && node.claimMask(record) !== undefined) {
+    record.role = "claim";
+    // It stays so while it lives, also where its pod is gone from the claim's reservation.
+    record.marked = record.uses.map((use) => use.claimUid);
+  } else if (record.uses.some((use) => record.marked.includes(use.claimUid))) record.role = "unknown-claim";
   else record.role = "shared";
   if (record.role !== "claim" && node.truth === "confirmed") {
     record.confined = "Confined to the shared pool: it names a claim that is not prepared for its pod on this node";
@@ -91,6 +94,8 @@ export async function synchronize(
       record.outside = before.outside;
       record.byRuntimeOnly = before.byRuntimeOnly;
       record.grants = [...before.grants];
+      record.marked = [...record.marked, ...before.marked];
+      assignRole(node, record);
       if (record.grants.length > 0) lost.push(record);
     }
     record.phase = phaseOf(container);

@@ -10,6 +10,8 @@ import type { Clock, Observer } from "./ports.ts";
 export const MAX_BATCH = 16;
 /** With the file lever the runtime's stored masks follow when nothing has changed for so long. */
 const FOLLOW_AFTER_MS = 5000;
+/** After a reply to a hook the runtime has long applied the updates in it. */
+const REPLY_SETTLES_MS = 2000;
 /** Between two batches pod starts get the lock. */
 const BETWEEN_BATCHES_MS = 100;
 
@@ -78,10 +80,16 @@ export class RuntimeUpdates {
   forReply(exceptId: string): ContainerUpdate[] {
     if (this.#canUpdate || this.#queue.size === 0) return [];
     const batch = this.#take(exceptId);
-    for (const container of batch) {
-      grant(container, "reply");
+    const granted = batch.map((container) => {
       container.stored = container.wanted;
-    }
+      return grant(container, "reply");
+    });
+    // The next event tells that the runtime has applied them, but on a quiet node there is none.
+    this.#clock.later(REPLY_SETTLES_MS, () => {
+      const open = batch.filter(({ grants }) => grants.some((one) => granted.includes(one)));
+      for (const container of open) container.grants = container.grants.filter((one) => !granted.includes(one));
+      if (open.length > 0) this.#onAnswer(open);
+    });
     return batch.map((container) => maskUpdate(container.ref.id, container.wanted));
   }
 

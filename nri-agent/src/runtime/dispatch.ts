@@ -35,7 +35,7 @@ export interface DispatchOptions {
   onConfigure(request: ConfigureRequest): void;
   /** Before the hook runs on the last part, and after it answered or failed. */
   onSynchronize(phase: "begin" | "end" | "failed"): void;
-  /** A hook threw something that is no refusal: a defect. */
+  /** A hook threw something that is no refusal, or the runtime lists what cannot be read: a defect. */
   onDefect(method: string, cause: unknown): void;
   /** Seconds that a hook took, from the decoded request to the encoded answer. */
   onHook(method: string, seconds: number): void;
@@ -184,8 +184,9 @@ export class Dispatch {
     for (const pod of request.pods) this.#pods.push(pod);
     for (const container of request.containers) this.#containers.push(container);
     if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
-    const pods = this.#pods.map((bytes) => read(PodSandboxSchema, bytes));
-    const containers = each(this.#containers);
+    const unreadable = { told: false };
+    const pods = [...this.#each(PodSandboxSchema, this.#pods, unreadable)];
+    const containers = this.#each(ContainerSchema, this.#containers, unreadable);
     this.#pods = [];
     this.#containers = [];
     this.#o.onSynchronize("begin");
@@ -199,6 +200,28 @@ export class Dispatch {
         throw cause;
       },
     );
+  }
+
+  /**
+   * One at a time, so that what nobody keeps of it is gone before the next: half of a Synchronize's time was memory that waited for all of them. One that cannot
+   * be read is left out, and the first of these is told.
+   */
+  *#each<D extends DescMessage>(
+    schema: D,
+    messages: readonly Uint8Array[],
+    unreadable: { told: boolean },
+  ): Generator<MessageShape<D>> {
+    for (const bytes of messages) {
+      let message: MessageShape<D>;
+      try {
+        message = read(schema, bytes);
+      } catch (cause) {
+        if (!unreadable.told) this.#o.onDefect("Synchronize", cause);
+        unreadable.told = true;
+        continue;
+      }
+      yield message;
+    }
   }
 }
 
@@ -214,11 +237,6 @@ function readable<T>(name: string, reading: () => T): T {
       cause,
     });
   }
-}
-
-/** One at a time, so that what nobody keeps of it is gone before the next: half of a Synchronize's time was memory that waited for all of them. */
-function* each(containers: readonly Uint8Array[]): Generator<Container> {
-  for (const bytes of containers) yield read(ContainerSchema, bytes);
 }
 
 function write<D extends DescMessage>(schema: D, message: MessageShape<D>): Uint8Array {

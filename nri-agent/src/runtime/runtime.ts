@@ -134,7 +134,10 @@ export class Runtime implements RuntimeCalls {
         monotonic: () => performance.now() / 1000,
         onHook: this.#o.onHook,
         onDefect: (method, cause) =>
-          this.#o.log.error("a hook failed; this is a defect", { method, cause: stackOf(cause) }),
+          this.#o.log.error("a hook failed, or a part of it was left out; this is a defect", {
+            method,
+            cause: stackOf(cause),
+          }),
         onConfigure: (request) => {
           session = sessionOf(id, request);
           limitMs = session.runtime.requestTimeoutMs || DEFAULT_REQUEST_TIMEOUT_MS;

@@ -22,7 +22,8 @@ describe("containers that may use more CPUs again", () => {
     node.hand.onWrite = () => {
       node.clock.work(2);
       writes += 1;
-      if (writes === 5 && first !== undefined) void node.apply({ upserts: [{ ...first, state: "draining" }], base: 3n });
+      if (writes === 5 && first !== undefined)
+        void node.apply({ upserts: [{ ...first, state: "draining" }], base: 3n });
     };
     await node.claim({ cpus: "8-9" }, ["q"]);
     expect(masksOf(node), "some were moved before, some after").to.have.lengthOf(2);

@@ -189,6 +189,31 @@ describe("the kernel lever", () => {
     expect(broken(node, "settled")).to.deep.equal([]);
   });
 
+  it("calls no CPU of its claim an escape, whoever hears first that it is back", async () => {
+    const node = await PlayedNode.up();
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    node.setOnline("0-4,6-15");
+    // A driver that has seen the machine so, and does not come back.
+    await node.clock.pass(2000);
+    await node.replace({ online: "0-4,6-15" });
+    const x = await node.run("p", "x", claim);
+    node.setOnline("0-15");
+    await node.clock.pass(15_000);
+    expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
+    expect([node.counts["escapes"], node.counts["maskFailures"]]).to.deep.equal([undefined, undefined]);
+  });
+
+  it("makes a partition of what the machine still has of a claim", async () => {
+    const node = await PlayedNode.up({ online: "0-5" });
+    const x = await node.run("p", "x", await node.claim({ cpus: "4-7" }, ["p"], { isolated: true }));
+    expect(x.first?.toString()).to.equal("4-5");
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("isolated");
+    node.kill();
+    await node.start();
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("isolated");
+    expect(broken(node, "settled")).to.deep.equal([]);
+  });
+
   it("counts and reports a partition whose CPUs all go offline, and takes them again when they are back", async () => {
     const node = await PlayedNode.up();
     const x = await node.run("p", "x", await node.claim({ cpus: "4-5" }, ["p"]));

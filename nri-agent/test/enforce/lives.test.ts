@@ -136,21 +136,23 @@ describe("one life of the agent after another", () => {
   it("takes claims along from masks to partitions, and back", async () => {
     const { node, claim, x } = await world();
     const y = await node.run("p", "y", claim);
+    const other = await node.claim({ cpus: "8" }, ["p"]);
+    const z = await node.run("p", "z", other);
     const s = [...node.runtime.containers.values()].find((one) => one.id === "s1");
     if (s === undefined) throw new Error("no s1");
     node.kill();
     await node.start({ lever: "file" });
     expect(node.kernel.readPartition(x.pod.cgroup), "masks hold it").to.equal("member");
-    expect([x, y, s].map((one) => on(node, one))).to.deep.equal(["4-5", "4-5", "0-3,6-15"]);
+    expect([x, y, s].map((one) => on(node, one))).to.deep.equal(["4-5", "4-5", "0-3,6-7,9-15"]);
     const plain = await node.run("p", "plain");
-    expect(plain.first?.toString()).to.equal("0-3,6-15");
+    expect(plain.first?.toString()).to.equal("0-3,6-7,9-15");
     expect(broken(node, "settled")).to.deep.equal([]);
     await node.end(plain);
     node.kill();
     await node.start({ lever: "kernel" });
     await node.clock.pass(5000);
     expect(node.kernel.readPartition(x.pod.cgroup)).to.equal("root");
-    expect([x, y, s].map((one) => on(node, one))).to.deep.equal(["4-5", "4-5", "0-3,6-15"]);
+    expect([x, y, z, s].map((one) => on(node, one))).to.deep.equal(["4-5", "4-5", "8", "0-3,6-7,9-15"]);
     expect(node.kernel.read(s.cgroup)?.own.toString()).to.equal("0-15");
     expect(broken(node, "settled")).to.deep.equal([]);
   });

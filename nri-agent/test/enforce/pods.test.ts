@@ -119,6 +119,21 @@ describe("a claim that several containers of a pod use", () => {
     await node.end(stranger);
   });
 
+  it("keeps whom it was once reserved for until it is gone, also where no mark tells so", async () => {
+    const x = await node.run("p", "x", claim);
+    node.kill();
+    x.annotations = {};
+    await node.start();
+    await node.apply({ upserts: [{ ...claim, pods: ["q"] }] });
+    expect(await refusal(() => node.create("q", "thief", claim))).to.include("default/p");
+    node.runtime.disconnect(true);
+    await node.connect();
+    expect(await refusal(() => node.create("q", "thief2", claim))).to.include("default/p");
+    expect(on(node, x)).to.equal("4-5");
+    await node.end(x);
+    await node.run("q", "next", claim);
+  });
+
   it("does not trust a container that has no mask, though the partition keeps it off for now", async () => {
     const x = await node.run("p", "x", claim);
     node.kill();

@@ -1,6 +1,8 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ContainerSchema, PodSandboxSchema, SynchronizeRequestSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { expect } from "chai";
+import type { RuntimeHooks } from "../../src/enforce/hooks.ts";
+import { Dispatch } from "../../src/runtime/dispatch.ts";
 import { readSynchronizePart } from "../../src/runtime/synchronizepart.ts";
 
 describe("a part of a Synchronize", () => {
@@ -50,5 +52,30 @@ describe("a part of a Synchronize", () => {
     expect(read[whole.length - 1]).to.equal("refused");
     // Nothing of a member that is not whole is taken.
     expect(read.filter((one) => one === "refused").length).to.be.greaterThan(whole.length / 2);
+  });
+
+  it("is gone through without the members that cannot be read, of which the first is told", async () => {
+    const seen: string[] = [];
+    const said: string[] = [];
+    const hooks: Pick<RuntimeHooks, "synchronize"> = {
+      synchronize: (pods, containers) => {
+        for (const { id } of [...pods, ...containers]) seen.push(id);
+        return Promise.resolve([]);
+      },
+    };
+    const dispatch = new Dispatch({
+      hooks: hooks as RuntimeHooks,
+      onConfigure: () => {},
+      onSynchronize: (phase) => said.push(phase),
+      onDefect: (_, cause) => said.push((cause as Error).message),
+      onHook: () => {},
+      monotonic: () => 0,
+    });
+    const member = (field: number): number[] => [(field << 3) | 2, 2, 0x0a, 9];
+    const payload = Uint8Array.of(...member(1), ...member(2), ...bytes(), ...member(2));
+    await dispatch.serve("nri.pkg.api.v1alpha1.Plugin", "Synchronize", payload);
+    expect(seen).to.deep.equal(["p0", "p1", "c0", "c1", "c2"]);
+    expect(said).to.have.lengthOf(3);
+    expect(said.filter((one) => one.includes("PodSandbox cannot be read"))).to.have.lengthOf(1);
   });
 });
