@@ -138,7 +138,7 @@ describe("the driver's process, after a loss", function () {
     writeFileSync(config, "perNode: [{ matchLabels: { type: metal }, settings: { strategy: spread } }]");
     api.fault = { code: 503, message: "no etcd" };
     const daemon = driver.start({ "--config": config });
-    await until("it waits", () => driver.log().includes("nothing: waiting"), 10_000, 20);
+    await until("it waits", () => driver.log().includes("nothing: waiting"), 20_000, 20);
     daemon.signal("SIGTERM");
     expect(await daemon.exited).to.equal(0);
   });

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { GuestContainerd } from "../../kit/guest/containerd.ts";
 import { intruders, judge } from "../judge.ts";
 import { explain } from "../report.ts";
@@ -14,6 +15,14 @@ const world = new FaultWorld(
   { runtime: new GuestContainerd(), claimable: "0-15", patienceMs: 120_000, looking: "/job/looking.mjs" },
 );
 const wrong: string[] = [];
+/** When no agent was there, and what all lives of both programs have warned of. */
+function tellWhy(): void {
+  const spans = world.facts.away.map(({ from, to }) => `${(from / 1000).toFixed(1)}-${(to / 1000).toFixed(1)}`);
+  console.log(`      no agent: ${spans.join(", ")} s`);
+  for (const log of readdirSync(world.runtime.dir).filter((one) => one.endsWith(".log")))
+    for (const line of readFileSync(join(world.runtime.dir, log), "utf8").split("\n"))
+      if (/"level":"(warn|error)"/.test(line)) console.log(`      ${log}: ${line.slice(0, 600)}`);
+}
 try {
   await world.start();
   const { lever } = await world.state();
@@ -38,10 +47,10 @@ try {
   );
   const blind = looks === 0 ? ["no look at the machine's threads fell into the time of a claim's container"] : [];
   wrong.push(...explained, ...found, ...blind);
+  if (wrong.length > 0) tellWhy();
 } catch (cause) {
   wrong.push((cause as Error).message);
-  for (const log of [world.agent.daemon?.log, world.driver.daemon?.log])
-    if (log !== undefined) console.log(readFileSync(log, "utf8").split("\n").slice(-15).join("\n"));
+  tellWhy();
 }
 await world.stop().catch((cause: unknown) => console.log(`cannot stop: ${(cause as Error).message}`));
 console.log(wrong.length === 0 ? "WEATHER ok" : `WEATHER failed: ${wrong.length}\n${wrong.slice(0, 30).join("\n")}`);

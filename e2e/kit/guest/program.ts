@@ -3,6 +3,7 @@ import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { bundle } from "../../../images/bundle.ts";
+import { shipped } from "../../../images/environment.ts";
 import { writeImage } from "../image/image.ts";
 import { bootGuest, type GuestRun } from "./boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "./image.ts";
@@ -39,7 +40,9 @@ export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
       ["driver/src/main.ts", "dracpu.cjs"],
     ] as const) {
       await bundle(join(ROOT, entry), join(job, file));
-      execFileSync(process.execPath, [join(job, file), "--help"], { env: compiled, stdio: "ignore" });
+      // Node keeps one cache for each set of V8's flags.
+      for (const [node = "", ...args] of [[process.execPath, join(job, file)], shipped(join(job, file))])
+        execFileSync(node, [...args, "--help"], { env: compiled, stdio: "ignore" });
     }
     await bundle(join(ROOT, program), join(job, "program.mjs"));
     for (const one of bundles) await bundle(join(ROOT, one), join(job, basename(one).replace(/\.ts$/, ".mjs")));
