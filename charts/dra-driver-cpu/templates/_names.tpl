@@ -107,6 +107,7 @@ args:
 env:
   - name: POD_UID
     valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+  - { name: DRACPU_CONFIG, value: /etc/dracpu/agent.yaml }
   {{- with .Values.agent.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
