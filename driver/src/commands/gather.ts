@@ -43,9 +43,7 @@ export const gather: Command = async (argv) => {
   await add("topology.yaml", "the machine as an overlay for --sysfs-overlay", () =>
     printTopology(sysfsOf(settings), "overlay", settings.sysfsRoot),
   );
-  await add("configuration.json", "settings of this command line and its file", () =>
-    text(valuesOf(argv)),
-  );
+  await add("configuration.json", "settings of this command line and its file", () => text(valuesOf(argv)));
   await add("checkpoint.json", "the driver's checkpoint", () =>
     readFileSync(new CheckpointFile(settings.stateDir).path, "utf8"),
   );

@@ -31,7 +31,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 const CONFIG_ENV = "DRACPU_CONFIG";
 
 function configOf(argv: Readonly<Record<string, unknown>>, env: Env): string {
-  return String(argv["config"] ?? env[CONFIG_ENV] ?? "");
+  const named = argv["config"] ?? env[CONFIG_ENV];
+  return typeof named === "string" ? named : "";
 }
 
 /** The settings as yargs wants them; without defaults, so that what a person wrote can be told from what nobody did. */
