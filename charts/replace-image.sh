@@ -103,12 +103,12 @@ for pod in $(k get pods -l "${selector%,}" -o 'jsonpath={.items[*].metadata.name
     fi
     [ -z "$found" ] || stop "the pod on node $node ($pod) differs from the template in more than the image of $container, so that it has to be replaced as a whole (updateStrategy.type=RollingUpdate):
 $found"
-    before=$(status_of "$pod" '.containerID')
     # A runtime that waits for a container in its termination grace keeps a new agent, and every new pod, waiting. Where this container does not run, there is nobody to ask, and
     # the image may be what mends it.
     if [ -n "$(status_of "$pod" '.state.running')" ]; then
       wait_for 600 "no container of node $node is in its termination grace" yes state_has "$pod" '"safeToRestart": true'
     fi
+    before=$(status_of "$pod" '.containerID')
     k patch pod "$pod" --type=strategic -p "{\"metadata\":{\"labels\":{\"controller-revision-hash\":\"$hash\"}},\"spec\":{\"$list\":[{\"name\":\"$container\",\"image\":\"$image\"}]}}" >/dev/null
     [ "$image_now" = "$image" ] || wait_for 300 "$container on node $node runs anew with $image" yes is_new "$pod" "$before"
   fi

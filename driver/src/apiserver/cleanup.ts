@@ -29,14 +29,16 @@ export async function cleanUpProgress(http: Http, of: DaemonSetName, signal: Abo
   const { observedGeneration = 0, desiredNumberScheduled = 0, numberReady = 0 } = set.status ?? {};
   if (observedGeneration < set.metadata.generation) throw new Error("the clean-up was not given to the nodes yet");
   const behind = pods.flatMap(({ metadata, spec, status }) => {
-    const ready = status.conditions?.find((one) => one.type === "Ready");
+    const condition = (type: string) => status.conditions?.find((one) => one.type === type);
+    const ready = condition("Ready");
     if (ready?.status === "True") return [];
-    return `node ${spec.nodeName ?? "(none)"} (pod ${metadata.name}: ${ready?.message ?? status.phase ?? "unknown"})`;
+    const why = ready?.message ?? condition("PodScheduled")?.message ?? status.phase ?? "unknown";
+    return `node ${spec.nodeName ?? "(none yet)"} (pod ${metadata.name}: ${why})`;
   });
   const without = desiredNumberScheduled - pods.length;
   if (without > 0) {
-    const why = `kubectl -n ${of.namespace} describe daemonset ${of.name}`;
-    behind.push(`${without} for which there is no pod: the DaemonSet's Events say why (${why})`);
+    const look = `kubectl -n ${of.namespace} describe daemonset ${of.name}`;
+    behind.push(`${without} for which there is no pod: the DaemonSet's Events say why (${look})`);
   }
   return { wanted: desiredNumberScheduled, ready: numberReady, behind, nodes: nodesOf(pods) };
 }

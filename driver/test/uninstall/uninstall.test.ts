@@ -170,6 +170,11 @@ describe("uninstalling", () => {
         "GET /apis/apps/v1/namespaces/ns/daemonsets/rel ",
         "GET /api/v1/namespaces/ns/pods a=1,b=2",
       ]);
+      const conditions = [{ type: "PodScheduled", status: "False", message: "Insufficient memory" }];
+      const pending = { metadata: { name: "pod-c" }, spec: {}, status: { phase: "Pending", conditions } };
+      const { behind, nodes } = await cleanUpProgress(serverWith([pod("a", "True"), pending]), SET, signal);
+      expect(behind).to.deep.equal(["node (none yet) (pod pod-c: Insufficient memory)"]);
+      expect(nodes).to.deep.equal(["a"]);
       expect((await cleanUpProgress(serverWith([pod("a", "True")]), SET, signal)).behind).to.deep.equal([
         "1 for which there is no pod: the DaemonSet's Events say why (kubectl -n ns describe daemonset rel)",
       ]);
