@@ -1,4 +1,4 @@
-{{/* Where and as whom a pod runs that is on no node in particular. */}}
+{{/* Where a pod may run that is on no node in particular. */}}
 {{- define "dracpu.jobTolerations" -}}
 {{- with .Values.jobs.tolerations -}}
 tolerations: {{- toYaml . | nindent 2 }}
