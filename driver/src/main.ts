@@ -159,7 +159,12 @@ async function main(): Promise<number> {
         y.positional("step", { choices: ["check", "clean", "wait"], describe: "what to do" }).options({
           ...flags,
           force: { type: "boolean", describe: "check: succeed though claims are in use" },
-          daemonset: { type: "string", describe: "wait: namespace/name of the clean-up's DaemonSet" },
+          daemonset: {
+            type: "string",
+            describe:
+              "namespace/name; check: of the driver's DaemonSet, so that claims of nodes without a pod of it do not count; wait: of the clean-up's",
+          },
+          release: { type: "string", describe: "check: namespace/name of helm's release, to say what to do with it" },
           timeout: { type: "number", default: 120, describe: "wait: for so many seconds" },
         }),
       doing(uninstall),

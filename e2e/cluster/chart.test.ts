@@ -6,10 +6,26 @@ import { parseAllDocuments } from "yaml";
 import { CHART } from "../kit/node/helm.ts";
 import { helm, INSTALL, renderInstall } from "./manifests.ts";
 
+interface PodSpec {
+  readonly serviceAccountName?: string;
+  readonly automountServiceAccountToken: boolean;
+  readonly priorityClassName?: string;
+  readonly tolerations?: readonly object[];
+  readonly volumes?: readonly { readonly name: string; readonly projected?: object }[];
+  readonly containers: readonly { readonly args: readonly string[] }[];
+}
+
 interface Rendered {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
   readonly data?: Readonly<Record<string, string>>;
+  readonly rules?: readonly { readonly resources: readonly string[]; readonly resourceNames?: readonly string[] }[];
+  readonly spec?: { readonly template?: { readonly metadata: Rendered["metadata"]; readonly spec: PodSpec } };
 }
 
 function render(release: string, ...args: string[]): Rendered[] {
@@ -66,6 +82,62 @@ describe("the chart, with real helm", function () {
         .map((one) => `${one.kind} ${one.metadata.name}`);
     expect(names("one").filter((name) => names("two").includes(name))).to.deep.equal([]);
     expect(names("one")).not.to.deep.equal([]);
+  });
+
+  it("has names and labels that fit, however long its own is", () => {
+    const all = render("rel", "--set", `fullnameOverride=${"x".repeat(80)}`, "--set", "dashboard.enabled=true");
+    const texts = all.flatMap(({ metadata, spec }) => [
+      metadata.name,
+      ...Object.values({ ...metadata.labels, ...spec?.template?.metadata.labels }),
+    ]);
+    expect(texts.filter((text) => text.length > 63)).to.deep.equal([]);
+    expect(Math.max(...texts.map((text) => text.length)), "the longest").to.equal(63);
+  });
+
+  describe("uninstalling", () => {
+    const named = (all: readonly Rendered[], kind: string, name: string): Rendered =>
+      all.find((one) => one.kind === kind && one.metadata.name === `rel-dra-driver-cpu-${name}`) ??
+      expect.fail(`no ${kind} ${name}`);
+    const podOf = (one: Rendered): PodSpec => one.spec?.template?.spec ?? expect.fail("no pod");
+    const policy = "helm.sh/hook-delete-policy";
+
+    it("cleans by pods that have no credentials, need no quota, and that helm does not end", () => {
+      const all = render("rel", "--set", "resourceQuota.create=true");
+      const pod = podOf(named(all, "DaemonSet", "uninstall"));
+      expect(pod).not.to.have.any.keys("serviceAccountName", "priorityClassName");
+      expect(pod.automountServiceAccountToken).to.equal(false);
+      expect(pod.volumes?.filter((one) => one.projected !== undefined)).to.deep.equal([]);
+      for (const kind of ["DaemonSet", "ConfigMap"])
+        expect(named(all, kind, "uninstall").metadata.annotations?.[policy]).to.equal("before-hook-creation");
+      const mine = { resourceNames: ["rel-dra-driver-cpu-uninstall"] };
+      expect(named(all, "Role", "uninstall").rules?.slice(0, 2)).to.deep.equal([
+        { apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get", "delete"], ...mine },
+        { apiGroups: [""], resources: ["configmaps"], verbs: ["delete"], ...mine },
+      ]);
+    });
+
+    it("asks for the claims of its own nodes by an account that can only read, and knows the release", () => {
+      const all = render("rel");
+      const { serviceAccountName, containers } = podOf(named(all, "Job", "uninstall-check"));
+      expect(serviceAccountName).to.equal("rel-dra-driver-cpu-uninstall-check");
+      expect(containers[0]?.args).to.deep.equal([
+        ...["uninstall", "check", "--daemonset=ns/rel-dra-driver-cpu", "--release=ns/rel"],
+      ]);
+      for (const kind of ["ClusterRole", "Role"])
+        expect(JSON.stringify(named(all, kind, "uninstall-check").rules)).not.to.match(/delete|patch|update|create/);
+    });
+
+    it("and proving itself run where pods belong, by tolerations of their own", () => {
+      const tolerations = (...args: string[]): unknown[] => {
+        const all = render("rel", "--set", "tolerations[0].operator=Exists", ...args);
+        const test = named(all, "Pod", "test").spec as unknown as PodSpec;
+        const jobs = ["uninstall-check", "uninstall-wait"].map((name) => podOf(named(all, "Job", name)));
+        return [...jobs, test].map((one) => one.tolerations?.map((each) => JSON.stringify(each)).join() ?? "none");
+      };
+      const control = '{"effect":"NoSchedule","key":"node-role.kubernetes.io/control-plane","operator":"Exists"}';
+      expect(tolerations()).to.deep.equal([control, control, control]);
+      expect(tolerations("--set-json", "jobs.tolerations=[]")).to.deep.equal(["none", "none", "none"]);
+    });
   });
 
   it("puts settings into the programs' configuration, by the schema that they read", () => {

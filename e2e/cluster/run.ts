@@ -13,6 +13,7 @@ if (process.getuid?.() !== 0) {
 // In this order: each begins with what the one before left.
 const parts = [
   "chart",
+  "replaceimage",
   "install",
   "resize",
   "samples",

@@ -1,9 +1,13 @@
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
+import { binary } from "../build/build.ts";
 import { realPaths } from "../kit/node/helm.ts";
 import { allowedOf } from "../node/kernel.ts";
 import { world } from "./suite.ts";
 import { NAMESPACE, RELEASE, until } from "./world.ts";
 
+const ROOT = join(import.meta.dirname, "..", "..");
 const KINDS =
   "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,deviceclasses";
 
@@ -46,7 +50,23 @@ describe("helm uninstall", function () {
     expect(refusal).to.include(`${RELEASE}-uninstall-check`);
     const said = await node.kubectl("logs", "-n", NAMESPACE, `job/${RELEASE}-uninstall-check`);
     expect(said).to.match(/claim default\/claimed-cpus-\S+ on node node-a: used by pod claimed/);
+    expect(said).to.include(`helm rollback ${RELEASE} REVISION -n ${NAMESPACE}`);
     await world.ready();
+    expect((await world.seen("claimed")).exec).to.equal("1");
+  });
+
+  it("is kept after that as docs/install.md has it: rolled back to its last revision, and not touched by it", async () => {
+    const { metadata } = await world.ownPod();
+    const again = await world.helm.upgrade("--reuse-values").catch((cause: unknown) => String(cause));
+    expect(again).to.include("has no deployed releases");
+    const history = await world.helm.run("history", RELEASE, "-o", "json");
+    const last = (JSON.parse(history) as { revision: number; status: string }[]).at(-1);
+    expect(last?.status).to.equal("uninstalling");
+    await world.helm.run("rollback", RELEASE, String(last?.revision), "--wait", "--timeout=60s");
+    await world.helm.upgrade("--reuse-values", "--set", "uninstall.force=true");
+    await world.helm.upgrade("--reuse-values", "--set", "uninstall.force=false");
+    await world.ready();
+    expect((await world.ownPod()).metadata.uid, "the pod").to.equal(metadata.uid);
     expect((await world.seen("claimed")).exec).to.equal("1");
   });
 
@@ -60,6 +80,51 @@ describe("helm uninstall", function () {
     await gone();
     expect(allowedOf(pid), "mask of a process that ran all the time").to.equal("0-1");
     expect((await world.seen("shared")).exec).to.equal("0-1");
+  });
+
+  it("that is not done in time goes on without its Job, and is ended as docs/troubleshooting.md has it", async () => {
+    await world.helm.install("--set", "uninstall.timeoutSeconds=0");
+    await world.ready();
+    const failed = await world.helm.run("uninstall", RELEASE).catch((cause: unknown) => String(cause));
+    expect(failed).to.include(`${RELEASE}-uninstall-wait`);
+    const named = `${RELEASE}-uninstall`;
+    const ready = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
+    const pods = ["get", "pods", "-n", NAMESPACE, "-l", `dra.cpu/clean-up=${named}`, "-o"];
+    const isClean = async (): Promise<boolean> => (await node.kubectl(...pods, `jsonpath=${ready}`)) === "True";
+    await until("the node is clean", isClean, 60_000, 500);
+    const account = "jsonpath={.items[*].spec.serviceAccountName} {.items[*].spec.volumes[*].projected}";
+    expect((await node.kubectl(...pods, account)).trim()).to.equal("default");
+    await node.kubectl("delete", "-n", NAMESPACE, `daemonset/${named}`, `configmap/${named}`, `job/${named}-wait`);
+    const slices = async (): Promise<string> => node.kubectl("get", "resourceslices", "-o", "name");
+    await until("the kubelet has deleted the slices", async () => (await slices()) === "", 60_000, 500);
+    await gone();
+  });
+
+  it("by the commands without helm's hooks in docs/install.md: refuses as well, and leaves nothing", async () => {
+    const dir = join(node.dir, "without-hooks");
+    mkdirSync(dir);
+    symlinkSync(join(ROOT, "charts"), join(dir, "charts"));
+    writeFileSync(join(dir, "values.yaml"), "config: {driver: {groupBy: machine}}\n");
+    const text = readFileSync(join(ROOT, "docs", "install.md"), "utf8");
+    const commands = /### Without helm's hooks[\s\S]*?```\n([\s\S]*?)```/.exec(text)?.[1] ?? expect.fail("no commands");
+    const path = [dirname(binary("kube", "kubectl")), dirname(binary("helm", "helm"))].join(":");
+    const script = `export PATH=${path}:$PATH KUBECONFIG=${node.kubeconfig}; cd ${dir} && { { ${commands} } && echo DONE; } 2>&1 || echo STOPPED`;
+    const type = (): Promise<string> => node.run("bash", ["-c", script]);
+
+    await world.helm.install("--values", join(dir, "values.yaml"));
+    await world.ready();
+    await world.createPod({ name: "kept", template: "one" });
+    await world.running("kept");
+    const refused = await type();
+    expect(refused)
+      .to.match(/claim default\/kept-cpus-\S+ on node node-a: used by pod kept/)
+      .and.include("STOPPED");
+    await world.ready();
+    expect((await world.seen("kept")).exec).to.equal("1");
+    await world.remove("kept");
+    expect(await type()).to.include("DONE");
+    await world.helm.run("uninstall", RELEASE, "--no-hooks");
+    await gone();
   });
 
   it("and install again works as the first time, also with the directories where this node really has them", async () => {

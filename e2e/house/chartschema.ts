@@ -85,6 +85,7 @@ export const VALUES_SCHEMA = {
     nodeSelector: labels,
     affinity: anything,
     tolerations: list(anything),
+    jobs: closed({ tolerations: list(anything) }),
     podAnnotations: labels,
     podLabels: labels,
     extraVolumes: list(anything),

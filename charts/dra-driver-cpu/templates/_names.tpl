@@ -2,14 +2,15 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Carries the release's name, also where it names things of the whole cluster. */}}
+{{/* Carries the release's name, also where it names things of the whole cluster. A Job's name is a label of its pods, so has at most 63 characters, and the longest
+     that is made of this one is FULLNAME-uninstall-check. */}}
 {{- define "dracpu.fullname" -}}
 {{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | trunc 47 | trimSuffix "-" }}
 {{- else if contains (include "dracpu.name" .) .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | trunc 47 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name (include "dracpu.name" .) | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name (include "dracpu.name" .) | trunc 47 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
@@ -107,6 +108,7 @@ args:
 env:
   - name: POD_UID
     valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+  - { name: DRACPU_CONFIG, value: /etc/dracpu/agent.yaml }
   {{- with .Values.agent.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -180,7 +182,7 @@ projected:
 {{- end }}
 {{- end }}
 
-{{/* Directories of the node that the driver writes, and its credentials. */}}
+{{/* Directories of the node that the driver writes. */}}
 {{- define "dracpu.driverVolumes" -}}
 - name: driver-state
   hostPath: { path: {{ .Values.stateDir }}/driver, type: DirectoryOrCreate }
@@ -190,7 +192,4 @@ projected:
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins/dra.cpu, type: DirectoryOrCreate }
 - name: registry
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins_registry, type: DirectoryOrCreate }
-- name: pod-resources
-  hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/pod-resources, type: DirectoryOrCreate }
-- {{- include "dracpu.tokenVolume" . | nindent 2 }}
 {{- end }}

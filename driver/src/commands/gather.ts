@@ -3,17 +3,16 @@ import { join } from "node:path";
 import { toJson } from "@bufbuild/protobuf";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { StateSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
-import { resolveSettings } from "@dracpu/shared-proto/settings/settings.ts";
 import { DOCTOR_LAYOUT } from "../cli/doctor.ts";
 import { printTopology } from "../cli/topology.ts";
-import { DRIVER_SETTINGS, type DriverSettings } from "../config/settings.ts";
+import type { DriverSettings } from "../config/settings.ts";
 import { CdiDirectory } from "../disk/cdidirectory.ts";
 import { CheckpointFile } from "../disk/checkpointfile.ts";
 import { cdiFileName } from "../cdi/spec.ts";
 import { writeArchive, type Piece } from "../host/archive.ts";
 import { AgentInspect } from "../inspect/agentinspect.ts";
 import { sysfsOf } from "../sysfs/source.ts";
-import { settingsOf, textOf, type Command } from "./argv.ts";
+import { settingsOf, textOf, valuesOf, type Command } from "./argv.ts";
 import { examine } from "./doctor.ts";
 import { look } from "./look.ts";
 
@@ -44,9 +43,7 @@ export const gather: Command = async (argv) => {
   await add("topology.yaml", "the machine as an overlay for --sysfs-overlay", () =>
     printTopology(sysfsOf(settings), "overlay", settings.sysfsRoot),
   );
-  await add("configuration.json", "settings of this command line and its file", () =>
-    text(resolveSettings(DRIVER_SETTINGS, argv, process.env)),
-  );
+  await add("configuration.json", "settings of this command line and its file", () => text(valuesOf(argv)));
   await add("checkpoint.json", "the driver's checkpoint", () =>
     readFileSync(new CheckpointFile(settings.stateDir).path, "utf8"),
   );

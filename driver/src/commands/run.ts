@@ -18,7 +18,7 @@ export const run: Command = async (argv) => {
   // What holds on every node, and a check of the rest: enough to log, and to find the node's labels.
   const everywhere = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
   const log = createLog({ level: everywhere.logLevel, program: "dracpu" });
-  const spokenOf = labelsSpokenOf(DRIVER_SETTINGS, argv);
+  const spokenOf = labelsSpokenOf(DRIVER_SETTINGS, argv, process.env);
   const labels = spokenOf.length === 0 ? {} : await labelsHere(everywhere, spokenOf, log);
   const values = resolveSettings(DRIVER_SETTINGS, argv, process.env, labels);
   const settings = driverSettings(values);

@@ -6,7 +6,7 @@ import { probe, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { ApiServer } from "../apiserver/apiserver.ts";
-import { cleanUpProgress } from "../apiserver/cleanup.ts";
+import { cleanUpProgress, nodesWithPod, removeCleanUp } from "../apiserver/cleanup.ts";
 import { ApiHttp } from "../apiserver/http.ts";
 import type { DriverSettings } from "../config/settings.ts";
 import { LastDriver } from "../control/lettinggo.ts";
@@ -16,13 +16,23 @@ import { readMachine } from "../topology/read.ts";
 import { awaitClean } from "../uninstall/await.ts";
 import { cleanNode } from "../uninstall/clean.ts";
 import { inUse } from "../uninstall/inuse.ts";
+import type { DaemonSetName } from "../uninstall/ports.ts";
 
 const ASK_MS = 30_000;
 
-/** @returns the claims that keep an uninstallation from being harmless, one line each. */
-export async function claimsInUse(settings: DriverSettings, log: LogWriter): Promise<string[]> {
-  const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
-  return inUse(await api.allocated(AbortSignal.timeout(ASK_MS)), DRIVER_NAME);
+/**
+ * @param of whose pods run the driver: claims of other nodes are another release's. Where it is not there, or none is named, all claims count.
+ * @returns the claims that keep an uninstallation from being harmless, one line each.
+ */
+export async function claimsInUse(
+  settings: DriverSettings,
+  of: DaemonSetName | undefined,
+  log: LogWriter,
+): Promise<string[]> {
+  const http = new ApiHttp(settings.kubeconfig);
+  const signal = AbortSignal.timeout(ASK_MS);
+  const nodes = of === undefined ? undefined : await nodesWithPod(http, of, signal);
+  return inUse(await new ApiServer(http, log).allocated(signal), DRIVER_NAME, nodes);
 }
 
 /** Cleans this node and then says so on `/readyz` until it is ended. The driver that was here is waited for: its lock is taken first. */
@@ -51,9 +61,6 @@ export async function startCleaning(program: Program, settings: DriverSettings, 
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const clean = cleanNode(
     {
-      driver: DRIVER_NAME,
-      nodeName: settings.nodeName,
-      slices: new ApiServer(new ApiHttp(settings.kubeconfig), log),
       agent: new LastDriver(
         { control: settings.agentSocket, inspect: settings.inspectSocket },
         { online: machine.online, present: machine.present, bootId },
@@ -75,15 +82,24 @@ export async function startCleaning(program: Program, settings: DriverSettings, 
   );
 }
 
-/** @returns a sentence naming the nodes that are not clean in time; "" where all are. */
+/** Ends the clean-up when all nodes are clean. @returns a sentence naming the nodes that are not in time; "" where all are. */
 export function nodesLeft(
   settings: DriverSettings,
-  daemonSet: { readonly namespace: string; readonly name: string },
+  daemonSet: DaemonSetName,
   timeoutMs: number,
+  log: LogWriter,
 ): Promise<string> {
   const http = new ApiHttp(settings.kubeconfig);
+  const slices = new ApiServer(http, log);
   return awaitClean(
-    (signal) => cleanUpProgress(http, daemonSet.namespace, daemonSet.name, signal),
+    {
+      progress: (signal) => cleanUpProgress(http, daemonSet, signal),
+      end: async (nodes, signal) => {
+        for (const node of nodes)
+          for (const slice of await slices.list(DRIVER_NAME, node, signal)) await slices.remove(slice, signal);
+        await removeCleanUp(http, daemonSet, signal);
+      },
+    },
     AbortSignal.timeout(timeoutMs),
   );
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readBounded, writeWhole } from "@dracpu/shared-proto/disk/whole.ts";
 
@@ -20,6 +21,15 @@ export class LabelsFile {
     } catch {
       // As good as none: the API server is asked until it answers.
       return undefined;
+    }
+  }
+
+  /** For who looks from outside of the driver: none where there is no file. */
+  lastSeen(): Labels {
+    try {
+      return JSON.parse(readFileSync(this.path, "utf8")) as Labels;
+    } catch {
+      return {};
     }
   }
 

@@ -1,5 +1,4 @@
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import type { SliceApi } from "../publish/ports.ts";
 import type { LettingGo, OwnFiles } from "./ports.ts";
 
 const AGAIN_MS = 500;
@@ -7,9 +6,6 @@ const AGAIN_MS = 500;
 const MAX_NAMED = 5;
 
 export interface CleanParts {
-  readonly driver: string;
-  readonly nodeName: string;
-  readonly slices: Pick<SliceApi, "list" | "remove">;
   readonly agent: LettingGo;
   readonly files: OwnFiles;
   /** What it is at, or waits for; once per change. */
@@ -17,17 +13,14 @@ export interface CleanParts {
 }
 
 /**
- * Takes away what this product has on a node: slices first, so that nothing more is allocated here; then the agent gives every container back the CPUs it would
- * have without us; files last, since the agent lives on one of them until then. Each step is tried until it is done; ends with `signal` otherwise.
+ * Takes away what this product has on a node: first the agent gives every container back the CPUs it would have without us; files last, since the agent lives on one
+ * of them until then. Each step is tried until it is done; ends with `signal` otherwise. Nothing of it needs the API server: the nodes' slices are taken away for all of
+ * them when all are clean.
  *
  * @returns whether the node is clean.
  */
 export async function cleanNode(parts: CleanParts, signal: AbortSignal): Promise<boolean> {
   const steps = [
-    async () => {
-      for (const slice of await parts.slices.list(parts.driver, parts.nodeName, signal))
-        await parts.slices.remove(slice, signal);
-    },
     () => parts.agent.letGo(signal),
     async () => {
       const { blind, wrong } = await parts.agent.view(signal);

@@ -26,10 +26,24 @@ export interface OwnFiles {
   remove(): Promise<readonly string[]>;
 }
 
+export interface DaemonSetName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** The clean-up of all nodes, as one looks at it from outside of them. */
+export interface CleanUp {
+  progress(signal: AbortSignal): Promise<CleanUpProgress>;
+  /** Takes away the nodes' slices, then the clean-up itself; may be tried again. */
+  end(nodes: readonly string[], signal: AbortSignal): Promise<void>;
+}
+
 /** How far the nodes of a clean-up are. */
 export interface CleanUpProgress {
   readonly wanted: number;
   readonly ready: number;
   /** Nodes whose pod is not done, with what is known of it. */
   readonly behind: readonly string[];
+  /** Nodes that have a pod of it. */
+  readonly nodes: readonly string[];
 }

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { labelsSpokenOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { expect } from "chai";
+import { valuesOf as valuesFor } from "../../src/commands/argv.ts";
 import { DRIVER_SETTINGS } from "../../src/config/settings.ts";
+import { LabelsFile } from "../../src/disk/labelsfile.ts";
 
 const FILE = `
 groupBy: socket
@@ -44,8 +46,16 @@ describe("settings by the node's labels", () => {
   });
 
   it("need only the labels that are spoken of", () => {
-    expect(labelsSpokenOf(DRIVER_SETTINGS, argvOf(FILE))).to.deep.equal(["type", "size"]);
-    expect(labelsSpokenOf(DRIVER_SETTINGS, argvOf("groupBy: socket"))).to.deep.equal([]);
+    expect(labelsSpokenOf(DRIVER_SETTINGS, argvOf(FILE), {})).to.deep.equal(["type", "size"]);
+    expect(labelsSpokenOf(DRIVER_SETTINGS, argvOf("groupBy: socket"), {})).to.deep.equal([]);
+  });
+
+  it("hold for who looks from the pod as the driver saw the labels last, without a flag", async () => {
+    const env = { DRACPU_CONFIG: argvOf(`${FILE}\nstateDir: ${dir}`).config };
+    expect(valuesFor({}, env)["groupBy"]).to.equal("socket");
+    await new LabelsFile(dir).save({ type: "metal" });
+    expect(valuesFor({}, env)["groupBy"]).to.equal("l3cache");
+    expect(valuesFor({ config: "" }, env)["groupBy"]).to.equal("numanode");
   });
 
   it("are checked on every node, whichever they are for", () => {

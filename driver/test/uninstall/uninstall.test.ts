@@ -2,22 +2,32 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { cleanUpProgress, nodesWithPod, removeCleanUp } from "../../src/apiserver/cleanup.ts";
+import { ApiFault, type ApiRequest } from "../../src/apiserver/fault.ts";
 import { NodeFiles } from "../../src/disk/ownfiles.ts";
-import type { StoredSlice } from "../../src/publish/ports.ts";
 import { awaitClean } from "../../src/uninstall/await.ts";
 import { cleanNode } from "../../src/uninstall/clean.ts";
-import { inUse } from "../../src/uninstall/inuse.ts";
-import type { AgentView } from "../../src/uninstall/ports.ts";
+import { inUse, waysOn } from "../../src/uninstall/inuse.ts";
+import type { AgentView, CleanUpProgress } from "../../src/uninstall/ports.ts";
+
+const SET = { namespace: "ns", name: "rel" };
+const { signal } = new AbortController();
 
 describe("uninstalling", () => {
+  const claim = (
+    name: string,
+    driver: string,
+    pods: string[],
+    pool = "node-a",
+  ): Parameters<typeof inUse>[0][number] => ({
+    metadata: { name, namespace: "ns", uid: name },
+    status: {
+      allocation: { devices: { results: [{ request: "r", driver, pool, device: "d" }] } },
+      reservedFor: pods.map((pod) => ({ resource: "pods", name: pod, uid: pod })),
+    },
+  });
+
   it("names each claim that has CPUs, where, and for whom; and no other driver's", () => {
-    const claim = (name: string, driver: string, pods: string[]): Parameters<typeof inUse>[0][number] => ({
-      metadata: { name, namespace: "ns", uid: name },
-      status: {
-        allocation: { devices: { results: [{ request: "r", driver, pool: "node-a", device: "d" }] } },
-        reservedFor: pods.map((pod) => ({ resource: "pods", name: pod, uid: pod })),
-      },
-    });
     expect(
       inUse(
         [claim("one", "dra.cpu", ["a", "b"]), claim("gpu", "gpu.example.com", ["c"]), claim("idle", "dra.cpu", [])],
@@ -29,7 +39,21 @@ describe("uninstalling", () => {
     ]);
   });
 
-  it("deletes slices, lets containers go, and removes files, in this order, each until it is done", async () => {
+  it("leaves another release's nodes out, where it is told its own", () => {
+    const claims = [claim("one", "dra.cpu", ["a"]), claim("two", "dra.cpu", ["b"], "node-b")];
+    expect(inUse(claims, "dra.cpu", new Set(["node-b"]))).to.deep.equal(["claim ns/two on node node-b: used by pod b"]);
+    expect(inUse(claims, "dra.cpu", new Set())).to.deep.equal([]);
+    expect(inUse(claims, "dra.cpu")).to.have.length(2);
+  });
+
+  it("says how to go on after a refusal: with helm's release by name", () => {
+    const said = waysOn("ns/rel").join("\n");
+    expect(said).to.include("helm rollback rel REVISION -n ns").and.include("helm history rel -n ns");
+    expect(said).to.include("helm upgrade rel CHART -n ns --reuse-values --set uninstall.force=true");
+    expect(waysOn("").join("\n")).not.to.include("helm");
+  });
+
+  it("lets containers go, and removes files, in this order, each until it is done", async () => {
     const did: string[] = [];
     const views: AgentView[] = [
       { blind: "no session", wrong: [] },
@@ -39,17 +63,11 @@ describe("uninstalling", () => {
     let refusals = 1;
     const isClean = await cleanNode(
       {
-        driver: "dra.cpu",
-        nodeName: "node-a",
-        slices: {
-          list: async () => {
-            if (refusals-- > 0) throw new Error("the API server is away");
-            return [{ metadata: { name: "slice" } } as StoredSlice];
-          },
-          remove: async ({ metadata }) => void did.push(`delete ${metadata.name}`),
-        },
         agent: {
-          letGo: async () => void did.push("let go"),
+          letGo: async () => {
+            if (refusals-- > 0) throw new Error("the agent is away");
+            did.push("let go");
+          },
           view: async () => views.shift() ?? { blind: "", wrong: [] },
         },
         files: { remove: async () => (did.push("files"), ["/x"]) },
@@ -59,8 +77,7 @@ describe("uninstalling", () => {
     );
     expect(isClean).to.equal(true);
     expect(did).to.deep.equal([
-      "the API server is away",
-      "delete slice",
+      "the agent is away",
       "let go",
       "no session",
       "waiting until they have their CPUs: a/b/c",
@@ -100,11 +117,80 @@ describe("uninstalling", () => {
   });
 
   it("waits for the nodes, and names those that are behind when the time is over", async () => {
-    const behind = { wanted: 2, ready: 1, behind: ["node b (pod p: Pending)"] };
-    const over = AbortSignal.timeout(30);
-    expect(await awaitClean(async () => behind, over)).to.equal(
+    const behind = { wanted: 2, ready: 1, behind: ["node b (pod p: Pending)"], nodes: ["a", "b"] };
+    const end = async (): Promise<void> => expect.fail("it is not over");
+    expect(await awaitClean({ progress: async () => behind, end }, AbortSignal.timeout(30))).to.equal(
       "1 of 2 nodes are clean; not yet: node b (pod p: Pending)",
     );
-    expect(await awaitClean(async () => ({ wanted: 2, ready: 2, behind: [] }), AbortSignal.timeout(5000))).to.equal("");
+  });
+
+  it("ends the clean-up of the nodes that it was on, once, when all are clean; and says what it could not take away", async () => {
+    const ended: (readonly string[])[] = [];
+    const progress = async (): Promise<CleanUpProgress> => ({ wanted: 2, ready: 2, behind: [], nodes: ["a", "b"] });
+    const end = async (nodes: readonly string[]): Promise<void> => void ended.push(nodes);
+    expect(await awaitClean({ progress, end }, AbortSignal.timeout(5000))).to.equal("");
+    expect(ended).to.deep.equal([["a", "b"]]);
+    const refused = { progress, end: async () => Promise.reject(new Error("the server refuses")) };
+    expect(await awaitClean(refused, AbortSignal.timeout(30))).to.equal("every node is clean, but the server refuses");
+  });
+
+  describe("asks the API server", () => {
+    const asked: string[] = [];
+    const gone = (resource: string): never => {
+      throw new ApiFault(404, "NotFound", "not found", { details: { kind: resource, name: SET.name } });
+    };
+    /** Of one DaemonSet that wants two nodes, with these pods. */
+    const serverWith = (pods: object[] | undefined): { json<T>(request: ApiRequest): Promise<T> } => ({
+      json: async <T>({ method, path, query }: ApiRequest): Promise<T> => {
+        asked.push(`${method} ${path}${query === undefined ? "" : ` ${query["labelSelector"] ?? ""}`}`);
+        if (pods === undefined) gone(path.split("/").at(-2) ?? "");
+        if (path.endsWith("/pods")) return { items: pods } as T;
+        return {
+          metadata: { generation: 1 },
+          spec: { selector: { matchLabels: { a: "1", b: "2" } } },
+          status: { observedGeneration: 1, desiredNumberScheduled: 2, numberReady: 1 },
+        } as T;
+      },
+    });
+    const pod = (node: string, status: string): object => ({
+      metadata: { name: `pod-${node}` },
+      spec: { nodeName: node },
+      status: { conditions: [{ type: "Ready", status, message: "not begun" }] },
+    });
+
+    it("by the DaemonSet's own selector, and counts nodes that have no pod", async () => {
+      asked.length = 0;
+      expect(await cleanUpProgress(serverWith([pod("a", "True"), pod("b", "False")]), SET, signal)).to.deep.equal({
+        wanted: 2,
+        ready: 1,
+        behind: ["node b (pod pod-b: not begun)"],
+        nodes: ["a", "b"],
+      });
+      expect(asked).to.deep.equal([
+        "GET /apis/apps/v1/namespaces/ns/daemonsets/rel ",
+        "GET /api/v1/namespaces/ns/pods a=1,b=2",
+      ]);
+      const conditions = [{ type: "PodScheduled", status: "False", message: "Insufficient memory" }];
+      const pending = { metadata: { name: "pod-c" }, spec: {}, status: { phase: "Pending", conditions } };
+      const { behind, nodes } = await cleanUpProgress(serverWith([pod("a", "True"), pending]), SET, signal);
+      expect(behind).to.deep.equal(["node (none yet) (pod pod-c: Insufficient memory)"]);
+      expect(nodes).to.deep.equal(["a"]);
+      expect((await cleanUpProgress(serverWith([pod("a", "True")]), SET, signal)).behind).to.deep.equal([
+        "1 for which there is no pod: the DaemonSet's Events say why (kubectl -n ns describe daemonset rel)",
+      ]);
+    });
+
+    it("for the nodes of the driver's DaemonSet; without it nothing is known of nodes", async () => {
+      expect(await nodesWithPod(serverWith([pod("a", "True")]), SET, signal)).to.deep.equal(new Set(["a"]));
+      expect(await nodesWithPod(serverWith(undefined), SET, signal)).to.equal(undefined);
+    });
+
+    it("to take the clean-up away, the DaemonSet last, and takes what is gone for done", async () => {
+      asked.length = 0;
+      await removeCleanUp(serverWith([]), SET, signal);
+      await removeCleanUp(serverWith(undefined), SET, signal);
+      const once = ["DELETE /api/v1/namespaces/ns/configmaps/rel", "DELETE /apis/apps/v1/namespaces/ns/daemonsets/rel"];
+      expect(asked).to.deep.equal([...once, ...once]);
+    });
   });
 });

@@ -25,10 +25,23 @@ export type Values = Readonly<Record<string, string | number | boolean>>;
 
 export type Labels = Readonly<Record<string, string>>;
 
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Names the configuration file where `--config` does not: so that whoever looks from a container of the pod goes by the settings that the program runs with. */
+const CONFIG_ENV = "DRACPU_CONFIG";
+
+function configOf(argv: Readonly<Record<string, unknown>>, env: Env): string {
+  const named = argv["config"] ?? env[CONFIG_ENV];
+  return typeof named === "string" ? named : "";
+}
+
 /** The settings as yargs wants them; without defaults, so that what a person wrote can be told from what nobody did. */
 export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
   const flags: Record<string, Options> = {
-    config: { type: "string", describe: "YAML file with the same settings by their keys; flags win over it" },
+    config: {
+      type: "string",
+      describe: `YAML file with the same settings by their keys; flags win over it [default: $${CONFIG_ENV}]`,
+    },
   };
   for (const setting of settings) {
     flags[setting.flag] = {
@@ -53,7 +66,7 @@ export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
 export function resolveSettings(
   settings: readonly Setting[],
   argv: Readonly<Record<string, unknown>>,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Env,
   labels: Labels = {},
 ): Values {
   const values: Record<string, string | number | boolean> = {};
@@ -63,8 +76,8 @@ export function resolveSettings(
     const fromEnv = setting.env === undefined ? undefined : env[setting.env];
     if (fromEnv !== undefined && fromEnv !== "") values[setting.key] = fromEnv;
   }
-  const file = argv["config"];
-  if (typeof file === "string" && file !== "") {
+  const file = configOf(argv, env);
+  if (file !== "") {
     const { base, perNode } = readConfigFile(settings, file);
     const fitting = perNode.filter(({ matchLabels }) =>
       Object.entries(matchLabels).every(([key, value]) => labels[key] === value),
@@ -99,9 +112,13 @@ export function resolveSettings(
 }
 
 /** Label keys that the file's entries for kinds of nodes speak of. @throws SettingsFault */
-export function labelsSpokenOf(settings: readonly Setting[], argv: Readonly<Record<string, unknown>>): string[] {
-  const file = argv["config"];
-  if (typeof file !== "string" || file === "") return [];
+export function labelsSpokenOf(
+  settings: readonly Setting[],
+  argv: Readonly<Record<string, unknown>>,
+  env: Env,
+): string[] {
+  const file = configOf(argv, env);
+  if (file === "") return [];
   const { perNode } = readConfigFile(settings, file);
   return [...new Set(perNode.flatMap((one) => Object.keys(one.matchLabels)))];
 }

@@ -43,6 +43,17 @@ describe("settings", () => {
     expect(resolve({ "keep-shared": "3" })["keepShared"]).to.equal(3);
     expect(resolve({ "keep-shared": "-1" })["keepShared"]).to.equal(-1);
   });
+
+  it("take the file that $DRACPU_CONFIG names, unless --config names another or none", () => {
+    const other = join(dir, "other.yaml");
+    writeFileSync(other, "keepShared: 5");
+    const env = { DRACPU_CONFIG: other };
+    expect(resolve({}, undefined, env)["keepShared"]).to.equal(5);
+    expect(resolve({}, "keepShared: 2", env)["keepShared"]).to.equal(2);
+    expect(resolve({ config: "" }, undefined, env)["keepShared"]).to.equal(1);
+    expect(() => resolve({}, undefined, { DRACPU_CONFIG: "/nowhere.yaml" })).to.throw(SettingsFault, "/nowhere.yaml");
+  });
+
   for (const [what, argv, yaml, says] of [
     ["a misspelt key, with the nearest", {}, "reservedCpus: x", "did you mean reservedCPUs?"],
     ["all misspelt keys", {}, "levver: a\nkeepShard: 1", "keepShared?"],
