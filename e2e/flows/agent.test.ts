@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { SessionState } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { EmptySchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
@@ -35,7 +37,7 @@ describe("the agent's process", function () {
   };
   before(async () => {
     await runtime.listen();
-    const first = connected();
+    const first = runtime.plugin();
     agent.start();
     await agent.replace();
     await first;
@@ -44,6 +46,20 @@ describe("the agent's process", function () {
     await agent.daemon?.stop();
     await runtime.close();
     rmSync(dir, { recursive: true });
+  });
+
+  it("calls no session synchronized that ended while its containers were gone through", async () => {
+    const containers = Array.from({ length: 1000 }, (_, n) => container("p", `gone${n}`));
+    const answer = runtime.synchronize([pod("p")], containers).catch((cause: unknown) => (cause as Error).message);
+    const next = runtime.plugin();
+    runtime.drop();
+    const states = new Set<number | undefined>();
+    for (let n = 0; n < 20; n++) states.add((await agent.state()).nri?.state);
+    expect(states).to.not.include(SessionState.SYNCHRONIZED);
+    expect(await answer).to.be.a("string");
+    await next;
+    await runtime.synchronize([], []);
+    await agent.synchronized();
   });
 
   it("subscribes to events that every NRI version knows", () => {
@@ -63,21 +79,20 @@ describe("the agent's process", function () {
     expect((await agent.state()).containers.length).to.equal(9);
   });
 
-  it("calls no session synchronized that ended while its containers were gone through", async () => {
-    const again = runtime.plugin();
-    runtime.drop();
-    await again;
-    const containers = Array.from({ length: 1000 }, (_, n) => container("p", `gone${n}`));
-    const answer = runtime.synchronize([pod("p")], containers).catch((cause: unknown) => (cause as Error).message);
-    const next = runtime.plugin();
-    runtime.drop();
-    const states = new Set<number | undefined>();
-    for (let n = 0; n < 20; n++) states.add((await agent.state()).nri?.state);
-    expect(states).to.not.include(SessionState.SYNCHRONIZED);
-    expect(await answer).to.be.a("string");
-    await next;
-    await runtime.synchronize([], []);
-    await agent.synchronized();
+  it("is not restarted while a container is in its termination grace, unless by force", async () => {
+    const one = container("p", "graceful");
+    cgroups.add([one]);
+    await runtime.synchronize([pod("p")], [one]);
+    await runtime.stop(pod("p"), one);
+    const asked = promisify(execFile)(process.execPath, [
+      MAIN,
+      "restart",
+      "--inspect-socket",
+      join(dir, "ins", "inspect.sock"),
+    ]);
+    const { code, stderr } = (await asked.catch((cause: unknown) => cause)) as { code?: number; stderr: string };
+    expect(stderr).to.include("container graceful of pod default/p is in its termination grace").and.include("--force");
+    expect(code).to.equal(1);
   });
 
   it("refuses a forged variable in words that reach the runtime, once", async () => {

@@ -72,6 +72,7 @@ export async function startCleaning(program: Program, settings: DriverSettings, 
         own: [settings.stateDir, join(dirname(settings.stateDir), "agent"), dirname(settings.inspectSocket)],
       }),
       say,
+      now: () => performance.now(),
     },
     signal,
   );

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
+import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
 import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
@@ -52,14 +53,22 @@ export class LastDriver implements LettingGo {
   async view(signal: AbortSignal): Promise<AgentView> {
     const client = createClient(Inspect, unixTransport(this.#sockets.inspect));
     const { state } = await client.getState(create(GetStateRequestSchema), { signal });
-    if (state?.nri?.state !== SessionState.SYNCHRONIZED) {
-      return { blind: `the agent has no session with the container runtime: ${state?.nri?.why ?? ""}`, wrong: [] };
-    }
-    if (state.truth !== Truth.CONFIRMED) return { blind: "the agent was not told of this clean-up", wrong: [] };
+    const blind = (why: string): AgentView => ({
+      blind: why,
+      forGood: state?.problemCodes.includes(CODES.nriOff.id) === true,
+      wrong: [],
+    });
+    if (state?.nri?.state !== SessionState.SYNCHRONIZED)
+      return blind(`the agent has no session with the container runtime: ${state?.nri?.why ?? ""}`);
+    if (state.truth !== Truth.CONFIRMED) return blind("the agent was not told of this clean-up");
     const wrong = state.containers.filter(
       ({ mask, phase }) =>
-        phase === ContainerPhase.RUNNING && mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.effective,
+        phase === ContainerPhase.RUNNING && mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.own,
     );
-    return { blind: "", wrong: wrong.map(({ ref }) => `${ref?.podNamespace}/${ref?.podName}/${ref?.name}`) };
+    return {
+      blind: "",
+      forGood: false,
+      wrong: wrong.map(({ ref }) => `${ref?.podNamespace}/${ref?.podName}/${ref?.name}`),
+    };
   }
 }

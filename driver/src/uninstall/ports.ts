@@ -9,7 +9,9 @@ export interface AllocatedClaims {
 export interface AgentView {
   /** No session with the runtime yet, or containers that are not looked at: why; empty where everything is known. */
   readonly blind: string;
-  /** Containers that do not have the CPUs they should have, as `namespace/pod/container`. */
+  /** Nor will there be one: the runtime has no NRI socket. */
+  readonly forGood: boolean;
+  /** Containers whose own masks are not what they should be, as `namespace/pod/container`. */
   readonly wrong: readonly string[];
 }
 

@@ -12,6 +12,7 @@ import type { AgentView, CleanUpProgress } from "../../src/uninstall/ports.ts";
 
 const SET = { namespace: "ns", name: "rel" };
 const { signal } = new AbortController();
+const SEEN: AgentView = { blind: "", forGood: false, wrong: [] };
 
 describe("uninstalling", () => {
   const claim = (
@@ -56,9 +57,9 @@ describe("uninstalling", () => {
   it("lets containers go, and removes files, in this order, each until it is done", async () => {
     const did: string[] = [];
     const views: AgentView[] = [
-      { blind: "no session", wrong: [] },
-      { blind: "", wrong: ["a/b/c"] },
-      { blind: "", wrong: [] },
+      { blind: "no session", forGood: false, wrong: [] },
+      { ...SEEN, wrong: ["a/b/c"] },
+      SEEN,
     ];
     let refusals = 1;
     const isClean = await cleanNode(
@@ -68,10 +69,11 @@ describe("uninstalling", () => {
             if (refusals-- > 0) throw new Error("the agent is away");
             did.push("let go");
           },
-          view: async () => views.shift() ?? { blind: "", wrong: [] },
+          view: async () => views.shift() ?? SEEN,
         },
         files: { remove: async () => (did.push("files"), ["/x"]) },
         say: (what) => did.push(what),
+        now: () => 0,
       },
       new AbortController().signal,
     );
@@ -85,6 +87,25 @@ describe("uninstalling", () => {
       "clean; removed /x",
     ]);
   });
+
+  for (const [what, view] of [
+    ["a runtime without NRI", { blind: "There is no nri.sock", forGood: true, wrong: [] }],
+    ["a container that cannot have its CPUs", { ...SEEN, wrong: ["a/b/c"] }],
+  ] as const) {
+    it(`does not wait for ever for ${what}`, async () => {
+      const said: string[] = [];
+      let now = 0;
+      const parts = {
+        agent: { letGo: () => Promise.resolve(), view: () => Promise.resolve(view) },
+        files: { remove: () => Promise.resolve(["/x"]) },
+        say: (what: string) => said.push(what),
+        now: () => (now += 30_000),
+      };
+      expect(await cleanNode(parts, signal)).to.equal(true);
+      expect(said[1]).to.match(/^goes on without that after 45 s: /);
+      expect(said[2]).to.equal("clean; removed /x");
+    });
+  }
 
   it("removes its own files and nobody else's", async () => {
     const dir = mkdtempSync(join(tmpdir(), "un-"));

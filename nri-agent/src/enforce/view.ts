@@ -134,7 +134,7 @@ export function stateOf(
     allocations: [...node.claims()]
       .filter((claim) => filter.claimUid === "" || claim.claim.uid === filter.claimUid)
       .map(allocationToWire),
-    containers: matching.slice(0, max).map(containerMessage),
+    containers: matching.slice(0, max).map((one) => containerMessage(one, node)),
     counters: create(CountersSchema, {
       escapes: BigInt(facts.tally.escapes),
       repairs: BigInt(facts.tally.repairs),
@@ -194,7 +194,11 @@ function matches(container: ContainerRecord, filter: GetStateRequest): boolean {
   );
 }
 
-function containerMessage(container: ContainerRecord): Container {
+function ownMask({ own }: ContainerRecord, { machine }: NodeKnowledge): CpuSet | undefined {
+  return own?.isEmpty === true ? machine?.online : own;
+}
+
+function containerMessage(container: ContainerRecord, node: NodeKnowledge): Container {
   return create(ContainerSchema, {
     ref: wireRef(container.ref),
     phase: PHASES[container.phase],
@@ -205,6 +209,7 @@ function containerMessage(container: ContainerRecord): Container {
       sent: container.sent?.toString() ?? "",
       effective: container.effective?.toString() ?? "",
       readMs: BigInt(container.readAt),
+      own: ownMask(container, node)?.toString() ?? "",
     },
     partition: container.partitionText,
     cgroup: container.cgroup ?? "",

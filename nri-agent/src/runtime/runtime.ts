@@ -72,11 +72,11 @@ export class Runtime implements RuntimeCalls {
 
   async run(signal: AbortSignal): Promise<void> {
     let waitMs = FIRST_RETRY_MS;
-    let brokeAt = 0;
+    let brokeAt = -Infinity;
     while (!signal.aborted) {
       const { why, synchronized } = await this.#session(signal);
       if (signal.aborted) return;
-      const now = Date.now();
+      const now = performance.now();
       if (synchronized) {
         waitMs = now - brokeAt < CRASH_WINDOW_MS ? MAX_RETRY_MS : FIRST_RETRY_MS;
         brokeAt = now;
