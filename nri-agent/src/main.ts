@@ -95,12 +95,10 @@ async function main(): Promise<number> {
       "restart",
       "restart the agent in this container, and nothing else of the pod",
       (y) =>
-        y
-          .options(flags)
-          .option("force", {
-            type: "boolean",
-            describe: "also while a container of the node is in its termination grace",
-          }),
+        y.options(flags).option("force", {
+          type: "boolean",
+          describe: "also while a container of the node is in its termination grace",
+        }),
       doing(restart),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
