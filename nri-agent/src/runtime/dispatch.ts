@@ -1,4 +1,5 @@
 import { create, toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { CPUSET_ENV_PREFIX, CPUSHARE_ENV_PREFIX } from "@dracpu/shared-proto/contract/names.ts";
 import {
   ConfigureRequestSchema,
   ConfigureResponseSchema,
@@ -23,12 +24,15 @@ import { HookRefusal, type RuntimeHooks } from "../enforce/hooks.ts";
 import { eventMask, SUBSCRIBED } from "../nri/events.ts";
 import { CODE } from "../nri/ttrpc.ts";
 import { CallFault, decode } from "./channel.ts";
-import { readSynchronizePart } from "./synchronizepart.ts";
+import { readSynchronizePart, withoutOtherEnvironment } from "./synchronizepart.ts";
 
 const PLUGIN_SERVICE = "nri.pkg.api.v1alpha1.Plugin";
 const EMPTY = toBinary(EmptySchema, create(EmptySchema));
 /** What a Synchronize in parts may hold in all; a runtime with 2,000 large containers sends a few tens of thousands of bytes each. */
 const MAX_SYNCHRONIZE = 20_000;
+
+/** What marks are read from. */
+const OUR_VARIABLES = [CPUSET_ENV_PREFIX, CPUSHARE_ENV_PREFIX].map((prefix) => new TextEncoder().encode(prefix));
 
 export interface DispatchOptions {
   readonly hooks: RuntimeHooks;
@@ -185,8 +189,8 @@ export class Dispatch {
     for (const container of request.containers) this.#containers.push(container);
     if (request.more) return write(SynchronizeResponseSchema, create(SynchronizeResponseSchema, { more: true }));
     const unreadable = { told: false };
-    const pods = [...this.#each(PodSandboxSchema, this.#pods, unreadable)];
-    const containers = this.#each(ContainerSchema, this.#containers, unreadable);
+    const pods = [...this.#each("PodSandbox", this.#pods, (bytes) => decode(PodSandboxSchema, bytes), unreadable)];
+    const containers = this.#each("Container", this.#containers, containerIn, unreadable);
     this.#pods = [];
     this.#containers = [];
     this.#o.onSynchronize("begin");
@@ -206,15 +210,16 @@ export class Dispatch {
    * One at a time, so that what nobody keeps of it is gone before the next: half of a Synchronize's time was memory that waited for all of them. One that cannot
    * be read is left out, and the first of these is told.
    */
-  *#each<D extends DescMessage>(
-    schema: D,
+  *#each<T>(
+    name: string,
     messages: readonly Uint8Array[],
+    decoded: (bytes: Uint8Array) => T,
     unreadable: { told: boolean },
-  ): Generator<MessageShape<D>> {
+  ): Generator<T> {
     for (const bytes of messages) {
-      let message: MessageShape<D>;
+      let message: T;
       try {
-        message = read(schema, bytes);
+        message = readable(name, () => decoded(bytes));
       } catch (cause) {
         if (!unreadable.told) this.#o.onDefect("Synchronize", cause);
         unreadable.told = true;
@@ -227,6 +232,10 @@ export class Dispatch {
 
 function read<D extends DescMessage>(schema: D, payload: Uint8Array): MessageShape<D> {
   return readable(schema.name, () => decode(schema, payload));
+}
+
+function containerIn(bytes: Uint8Array): Container {
+  return decode(ContainerSchema, withoutOtherEnvironment(bytes, OUR_VARIABLES));
 }
 
 function readable<T>(name: string, reading: () => T): T {

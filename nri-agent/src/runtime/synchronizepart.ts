@@ -24,3 +24,40 @@ export function readSynchronizePart(bytes: Uint8Array): SynchronizePart {
   }
   return { pods, containers, more };
 }
+
+/** Field number of Container.env, as above. */
+const ENV = 8;
+
+/**
+ * A Container as it came, without the environment entries that begin with none of `prefixes`: hundreds of containers have tens of thousands of them, and of a Synchronize's
+ * decoding making strings of these was the most.
+ *
+ * @throws Error where the bytes are no protobuf message.
+ */
+export function withoutOtherEnvironment(bytes: Uint8Array, prefixes: readonly Uint8Array[]): Uint8Array {
+  const reader = new BinaryReader(bytes);
+  let kept: Uint8Array | undefined;
+  let length = 0;
+  let from = 0;
+  while (reader.pos < reader.len) {
+    const begin = reader.pos;
+    const [field, type] = reader.tag();
+    if (field !== ENV || type !== WireType.LengthDelimited) {
+      reader.skip(type, field);
+      continue;
+    }
+    const entry = reader.bytes();
+    if (prefixes.some((prefix) => beginsWith(entry, prefix))) continue;
+    kept ??= new Uint8Array(bytes.length);
+    kept.set(bytes.subarray(from, begin), length);
+    length += begin - from;
+    from = reader.pos;
+  }
+  if (kept === undefined) return bytes;
+  kept.set(bytes.subarray(from), length);
+  return kept.subarray(0, length + bytes.length - from);
+}
+
+function beginsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  return bytes.length >= prefix.length && prefix.every((byte, n) => bytes[n] === byte);
+}

@@ -3,7 +3,7 @@ import { ContainerSchema, PodSandboxSchema, SynchronizeRequestSchema } from "@dr
 import { expect } from "chai";
 import type { RuntimeHooks } from "../../src/enforce/hooks.ts";
 import { Dispatch } from "../../src/runtime/dispatch.ts";
-import { readSynchronizePart } from "../../src/runtime/synchronizepart.ts";
+import { readSynchronizePart, withoutOtherEnvironment } from "../../src/runtime/synchronizepart.ts";
 
 describe("a part of a Synchronize", () => {
   const request = {
@@ -77,5 +77,27 @@ describe("a part of a Synchronize", () => {
     expect(seen).to.deep.equal(["p0", "p1", "c0", "c1", "c2"]);
     expect(said).to.have.lengthOf(3);
     expect(said.filter((one) => one.includes("PodSandbox cannot be read"))).to.have.lengthOf(1);
+  });
+
+  it("leaves out the environment that says nothing of claims, and nothing else", () => {
+    const ours = ["DRA_CPUSET_a=1", "DRA_CPUSET_a="];
+    const container = (env: string[]): ReturnType<typeof create<typeof ContainerSchema>> =>
+      create(ContainerSchema, { id: "c", name: "n", env, mounts: [{ destination: "/x" }], annotations: { a: "b" } });
+    const without = (env: string[]): unknown =>
+      fromBinary(
+        ContainerSchema,
+        withoutOtherEnvironment(toBinary(ContainerSchema, container(env)), [new TextEncoder().encode("DRA_CPUSET_")]),
+      );
+    const others = ["", "A=1", "DRA_CPU", "xDRA_CPUSET_a=1", "é=ü"];
+    for (const env of [
+      [],
+      ours,
+      others,
+      [...others, ...ours],
+      [...ours, ...others],
+      [others[1] ?? "", ...ours, ...others],
+    ])
+      expect(without(env)).to.deep.equal(container(env.filter((one) => ours.includes(one))));
+    expect(() => withoutOtherEnvironment(Uint8Array.of(0x42, 9, 1), [])).to.throw();
   });
 });
