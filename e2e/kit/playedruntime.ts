@@ -20,6 +20,7 @@ export interface PlayedPod {
 
 export interface PlayedContainer {
   readonly id: string;
+  readonly name: string;
   readonly pod: PlayedPod;
   readonly cgroup: string;
   /** CDI device ids. */
@@ -97,10 +98,15 @@ export class PlayedRuntime {
   }
 
   /** @throws HookRefusal, with the words that reach the pod. */
-  create(pod: PlayedPod, id: string, more: { cdi?: readonly string[]; env?: readonly string[] } = {}): PlayedContainer {
+  create(
+    pod: PlayedPod,
+    id: string,
+    more: { cdi?: readonly string[]; env?: readonly string[]; name?: string } = {},
+  ): PlayedContainer {
     const cdi = more.cdi ?? [];
     const one: PlayedContainer = {
       id,
+      name: more.name ?? id,
       pod,
       cgroup: `${pod.cgroup}/${id}`,
       cdi,
@@ -217,7 +223,7 @@ export class PlayedRuntime {
     return create(ContainerSchema, {
       id: one.id,
       podSandboxId: one.pod.sandbox.id,
-      name: one.id,
+      name: one.name,
       state: states[one.state],
       env: [...one.env],
       annotations: { ...one.annotations },

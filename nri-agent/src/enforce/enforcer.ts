@@ -131,7 +131,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
       foreign: new ForeignLoad(node, options.usage, cgroup, options.foreignLoad),
       narrow: new NarrowThreads(node, options.threads),
       changed,
-      classify: (pod, container, cdiVisible) => classify({ node, say }, names, ownPodUid, pod, container, cdiVisible),
+      classify: (pod, container, cdiVisible) =>
+        classify({ node, say, clock }, names, ownPodUid, pod, container, cdiVisible),
     };
     this.#ledger = new Ledger(this.#parts, options.memory, options.identity);
     this.#waiters = new Waiters({ node, clock, canUpdate: () => updates.canUpdate, identity: options.identity });

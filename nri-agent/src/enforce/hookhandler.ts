@@ -93,8 +93,9 @@ export class HookHandler implements RuntimeHooks {
 
   createContainer(pod: PodSandbox, container: Container): CreateContainerResponse {
     const { node } = this.#p;
-    const record = newRecord(pod, container);
+    const record = newRecord(pod, container, this.#p.clock.now());
     record.phase = "created";
+    this.#endOlder(record);
     const reading = marksOf(container, this.#names, this.#cdiVisible);
     const decision = admit({
       reading,
@@ -248,11 +249,23 @@ export class HookHandler implements RuntimeHooks {
     return record;
   }
 
+  /** The kubelet creates a container anew when the one before has ended: where that was never started, nobody has told. */
+  #endOlder({ ref }: ContainerRecord): void {
+    for (const other of this.#p.node.containers.values()) {
+      if (other.phase !== "created" || other.ref.podUid !== ref.podUid || other.ref.name !== ref.name) continue;
+      if (other.ref.id === ref.id) continue;
+      other.phase = nextPhase(other.phase, "remove");
+      this.#p.reaper.expect();
+    }
+  }
+
   #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
     if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
     this.#refused.add(record.ref.id);
     this.#p.observer.refused(refusal.reason);
     this.#p.say.refused(record.ref, refusal);
+    // Who stands against it may have ended unseen.
+    this.#p.reaper.expect();
     throw new HookRefusal(refusal.message);
   }
 

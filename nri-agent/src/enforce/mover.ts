@@ -32,6 +32,8 @@ export class MaskMover {
   readonly #onMoved: () => void;
   readonly #onVanished: () => void;
   #pumping = false;
+  /** Somebody has asked for a round while one was under way. */
+  #again = false;
   #growAt = 0;
   #cancelTimer: (() => void) | undefined;
   #retryMs = RETRY_FIRST_MS;
@@ -70,7 +72,8 @@ export class MaskMover {
   }
 
   kick(): void {
-    if (!this.#pumping) void this.#pump();
+    if (this.#pumping) this.#again = true;
+    else void this.#pump();
   }
 
   /** Something may have changed its mask: it is read again, soon. What was last read stays until then. */
@@ -88,6 +91,7 @@ export class MaskMover {
       container.readAt = this.#clock.unix();
       if (reading === undefined) {
         container.own = undefined;
+        container.effective = undefined;
         if (container.phase !== "running") return false;
         container.phase = nextPhase(container.phase, "unlisted");
         this.#onVanished();
@@ -156,6 +160,7 @@ export class MaskMover {
 
   async #pump(): Promise<void> {
     this.#pumping = true;
+    this.#again = false;
     // Whoever kicks may be a hook, which waits for no file.
     await this.#clock.yield();
     try {
@@ -180,8 +185,7 @@ export class MaskMover {
       this.#pumping = false;
       this.#onMoved();
     }
-    // The runtime lever answers later, by `onAnswer`; what came up meanwhile for the file lever is done at once.
-    if (this.#node.levers.masks === "file" && this.#isUrgent()) this.kick();
+    if (this.#again) this.kick();
   }
 
   /** Growths where their time has come. */
@@ -194,10 +198,6 @@ export class MaskMover {
     if (growths.length === 0) this.#growAt = 0;
     else if (this.#growAt === 0) this.#growAt = this.#clock.now() + GROWTH_DELAY_MS;
     return { shrinks, growths: [] };
-  }
-
-  #isUrgent(): boolean {
-    return this.#misplaced().shrinks.some((one) => one.effective !== undefined && one.problem === "");
   }
 
   /** Into the shared pool nobody grows before the runtime's list of containers is known whole: who is not in it yet may hold CPUs that look free. */
@@ -231,16 +231,17 @@ export class MaskMover {
     const grows = this.#misplaced().growths.some((one) => !grown.has(one));
     if (grows && this.#growAt === 0) this.#growAt = now + GROWTH_DELAY_MS;
     // Those whose time to be tried again had not come are not in this round's work, and are not forgotten.
-    const waiting = [...this.#node.containers.values()].some(
-      (one) => one.problem !== "" && (this.#node.isTooWide(one) || this.#node.isTooNarrow(one)),
-    );
-    const again = failed || waiting;
+    const failing = [...this.#node.containers.values()].filter((one) => one.problem !== "");
+    const wide = failing.some((one) => this.#node.isTooWide(one));
+    const again = failed || wide || failing.some((one) => this.#node.isTooNarrow(one));
     if (!again) this.#retryMs = RETRY_FIRST_MS;
-    else if (this.#retryAt <= now) {
+    else if (this.#retryAt <= now && (failed || wide)) {
       this.#retryAt = now + this.#retryMs;
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     }
-    const due = Math.min(again ? this.#retryAt : Infinity, grows ? Math.max(this.#growAt, now) : Infinity);
+    // A growth that may be tried again waits for its turn among growths.
+    const retryAt = again && this.#retryAt > now ? this.#retryAt : Infinity;
+    const due = Math.min(retryAt, grows ? Math.max(this.#growAt, now) : Infinity);
     this.#cancelTimer?.();
     this.#cancelTimer = due === Infinity ? undefined : this.#clock.later(due - now, () => this.kick());
   }

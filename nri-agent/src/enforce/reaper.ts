@@ -5,6 +5,8 @@ import { CgroupFault, type CgroupPort, type Clock } from "./ports.ts";
 
 const FIRST_MS = 20;
 const MAX_MS = 500;
+/** Between the creation of a container and its start the kubelet does nothing of its own. */
+const STARTS_WITHIN_MS = 120_000;
 
 /**
  * Forgets containers when the kernel says that they are gone, never on an event's word: a container is gone when its
@@ -58,9 +60,15 @@ export class Reaper {
     return waiting;
   }
 
-  /** Without a cgroup to ask, the runtime's removal has to do: it removes only what has no process. */
+  /**
+   * A container whose start fails before its task is made has no event but its removal, which the kubelet leaves to the end of its pod. One that is started after all is
+   * known again by its StartContainer.
+   *
+   * Without a cgroup to ask, the runtime's removal has to do: it removes only what has no process. */
   #lives(container: ContainerRecord): boolean {
-    if (container.cgroup === undefined) return container.phase !== "stopped";
+    const isCreated = container.phase === "created";
+    if (isCreated && this.#clock.now() - container.createdAt < STARTS_WITHIN_MS) return true;
+    if (container.cgroup === undefined) return container.phase !== "stopped" && !isCreated;
     try {
       return this.#cgroup.populated(container.cgroup);
     } catch (cause) {
@@ -73,7 +81,7 @@ export class Reaper {
 
   /** Stopped by the runtime's word, or running for a claim that is being released: the kernel is asked. */
   #mayGo(container: ContainerRecord): boolean {
-    if (container.stopping || container.phase === "stopped") return true;
+    if (container.stopping || container.phase === "stopped" || container.phase === "created") return true;
     return (
       container.phase === "running" &&
       container.uses.some((use) => this.#node.claim(use.claimUid)?.state === "draining")

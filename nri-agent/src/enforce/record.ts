@@ -7,8 +7,8 @@ import { readMarks, type MarkNames, type MarksReading } from "../truth/marks.ts"
 /** Kubernetes names are at most 253 characters; what a runtime says beyond that is cut, never trusted. */
 const MAX_NAME = 253;
 
-/** A fresh record of a container that the runtime has told of. Its role and uses are decided by the caller. */
-export function newRecord(pod: PodSandbox, container: Container): ContainerRecord {
+/** A fresh record of a container that the runtime has told of at `now`. Its role and uses are decided by the caller. */
+export function newRecord(pod: PodSandbox, container: Container, now: number): ContainerRecord {
   const path = cgroupPath(container.linux?.cgroupsPath ?? "");
   return {
     ref: {
@@ -29,6 +29,8 @@ export function newRecord(pod: PodSandbox, container: Container): ContainerRecor
     effective: undefined,
     stale: false,
     readAt: 0,
+    createdAt: now,
+    unannounced: false,
     stored: storedMask(container),
     grants: [],
     partition: "none",

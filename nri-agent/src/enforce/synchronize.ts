@@ -17,14 +17,14 @@ const LOST_CALLS_SETTLE_MS = 2000;
  * Believed are the kubelet's CDI ids, and the mark of our own CreateContainer reply beside them.
  */
 export function classify(
-  parts: Pick<EnforcerParts, "node" | "say">,
+  parts: Pick<EnforcerParts, "node" | "say" | "clock">,
   names: MarkNames,
   ownPodUid: string,
   pod: PodSandbox,
   container: Container,
   cdiVisible: boolean,
 ): ContainerRecord {
-  const record = newRecord(pod, container);
+  const record = newRecord(pod, container, parts.clock.now());
   const reading = marksOf(container, names, cdiVisible);
   switch (reading.kind) {
     case "none":

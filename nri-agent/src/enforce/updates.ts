@@ -53,10 +53,10 @@ export class RuntimeUpdates {
     this.#onAnswer = parts.onAnswer;
   }
 
-  /** Whether the session takes unsolicited updates. */
+  /** Whether the session takes unsolicited updates. What was queued before it is found again by its Synchronize, which makes new records. */
   set canUpdate(can: boolean) {
     this.#canUpdate = can;
-    if (can && this.#queue.size > 0) this.#schedule(0);
+    this.#queue.clear();
   }
 
   get canUpdate(): boolean {

@@ -1,7 +1,8 @@
-import { isWatched, type ContainerRecord } from "../masks/container.ts";
+import { isWatched, nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { EnforcerParts } from "./parts.ts";
 import { checkPartitions, holdClaims } from "./holding.ts";
 import { PartitionWatch } from "./partitionwatch.ts";
+import { CgroupFault } from "./ports.ts";
 
 /** Partitions are asked every second, one file each, whatever the kernel announces. */
 const PARTITIONS_MS = 1000;
@@ -46,6 +47,7 @@ export class Verifier {
     if (!node.synchronized) return;
     let slice = clock.now();
     for (const container of [...node.containers.values()]) {
+      this.#announce(container);
       this.check(container);
       if (clock.now() - slice >= SLICE_MS) {
         await clock.yield();
@@ -53,6 +55,26 @@ export class Verifier {
       }
     }
     mover.kick();
+  }
+
+  /** containerd 2.1 starts a container from a checkpoint without a word. Seen twice, it is not on its way through an ordinary start. */
+  #announce(container: ContainerRecord): void {
+    if (container.phase !== "created" || container.cgroup === undefined) return;
+    const runs = this.#runs(container.cgroup);
+    if (runs && container.unannounced) {
+      container.phase = nextPhase(container.phase, "post-start");
+      this.#p.mover.doubt(container);
+    }
+    container.unannounced = runs;
+  }
+
+  #runs(cgroup: string): boolean {
+    try {
+      return this.#p.cgroup.populated(cgroup);
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      return false;
+    }
   }
 
   /** Reads one container back, puts it right where it was right before, and says so. */

@@ -11,7 +11,7 @@ import type { ClaimUse } from "../truth/marks.ts";
  * | created, starting | PostStartContainer | running |
  * | any | RemoveContainer, not listed at Synchronize | stopped |
  *
- * StopContainer is not here: it comes before the termination grace, during which the container runs on (`stopping`).
+ * StopContainer is not here: other runtimes than containerd may send it before the termination grace, during which the container runs on (`stopping`).
  * A stopped container is forgotten only when its cgroup, and all below it, holds no process.
  */
 export type ContainerPhase = "created" | "starting" | "running" | "stopped";
@@ -69,6 +69,10 @@ export interface ContainerRecord {
   effective: CpuSet | undefined;
   stale: boolean;
   readAt: number;
+  /** When it was first heard of, by the clock that nobody sets. */
+  createdAt: number;
+  /** Created, and its cgroup had a process when it was last looked at: it runs, or is about to say so. */
+  unannounced: boolean;
   /** The runtime's stored cpuset, as far as we know it. */
   stored: CpuSet | undefined;
   grants: Grant[];

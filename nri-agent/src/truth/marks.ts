@@ -49,8 +49,10 @@ export type MarksReading =
 
 const CLAIM_DEVICE =
   /^claim-([0-9a-zA-Z]{8}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{4}-[0-9a-zA-Z]{12})(?:-([a-z0-9.-]{1,126}))?$/;
-/** Longest value of a `DRA_CPUSET_` variable that is looked at. */
+/** What the values of a container's `DRA_CPUSET_` variables may be long in all. A pod can set any number of them, and a hook has no time for that. */
 const MAX_VALUE = 64 * 1024;
+/** Longest value of which it is said how it is malformed, where it would be a forgery in any case. */
+const MAX_FORGED = 1024;
 
 /**
  * Reads which claims a container was given.
@@ -60,27 +62,6 @@ const MAX_VALUE = 64 * 1024;
  * there has lost its gate, and is believed by variable and annotation.
  */
 export function readMarks(marks: ContainerMarks, names: MarkNames, cdiVisible: boolean): MarksReading {
-  const variables = new Map<string, string>();
-  for (const line of marks.env) {
-    if (!line.startsWith(names.envPrefix)) continue;
-    const eq = line.indexOf("=");
-    const name = eq < 0 ? line : line.slice(0, eq);
-    const value = eq < 0 ? undefined : line.slice(eq + 1);
-    if (value === undefined || value.length > MAX_VALUE) {
-      return {
-        kind: "malformed",
-        variable: show(name),
-        because: value === undefined ? "it has no value" : "it is too long",
-      };
-    }
-    try {
-      CpuSet.parse(value);
-    } catch (cause) {
-      return { kind: "malformed", variable: show(name), because: (cause as Error).message };
-    }
-    variables.set(name.slice(names.envPrefix.length), value);
-  }
-  const gates = names.gatePaths.filter((path) => marks.mountDestinations.includes(path));
   const uses: ClaimUse[] = [];
   for (const id of marks.cdiDevices) {
     if (!id.startsWith(`${names.cdiKind}=`)) continue;
@@ -90,12 +71,35 @@ export function readMarks(marks: ContainerMarks, names: MarkNames, cdiVisible: b
     uses.push({ claimUid: m[1] ?? "", request: m[2] });
   }
   const anchored = new Set(uses.map((use) => use.claimUid));
-  for (const uid of variables.keys()) {
-    if (anchored.has(uid)) continue;
+  const gates = names.gatePaths.filter((path) => marks.mountDestinations.includes(path));
+  const marked = new Set((marks.annotations[names.annotation] ?? "").split(","));
+  const variables = new Set<string>();
+  let length = 0;
+  for (const line of marks.env) {
+    if (!line.startsWith(names.envPrefix)) continue;
+    const eq = line.indexOf("=");
+    const uid = line.slice(names.envPrefix.length, eq < 0 ? undefined : eq);
     const variable = show(names.envPrefix + uid);
-    if (cdiVisible) return { kind: "forged", variable, because: "the container has no CDI device of that claim" };
-    const marked = (marks.annotations[names.annotation] ?? "").split(",").includes(uid);
-    if (gates.length === 0 && !marked) return { kind: "forged", variable, because: "the container has no gate mount" };
+    if (eq < 0) return { kind: "malformed", variable, because: "it has no value" };
+    const value = line.slice(eq + 1);
+    length += value.length;
+    if (length > MAX_VALUE) return { kind: "malformed", variable, because: "it is too long" };
+    const isForged = !anchored.has(uid) && (cdiVisible || (gates.length === 0 && !marked.has(uid)));
+    if (!isForged || value.length <= MAX_FORGED) {
+      try {
+        CpuSet.parse(value);
+      } catch (cause) {
+        return { kind: "malformed", variable, because: (cause as Error).message };
+      }
+    }
+    if (isForged) {
+      const what = cdiVisible ? "CDI device of that claim" : "gate mount";
+      return { kind: "forged", variable, because: `the container has no ${what}` };
+    }
+    variables.add(uid);
+  }
+  for (const uid of variables) {
+    if (anchored.has(uid)) continue;
     const requests = requestsOf(marks.env, `${names.shareEnvPrefix}${uid}_`);
     for (const request of requests.length === 0 ? [undefined] : requests) uses.push({ claimUid: uid, request });
   }

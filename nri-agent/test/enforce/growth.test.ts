@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { CgroupFault } from "../../src/enforce/ports.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 
 describe("containers that may use more CPUs again", () => {
@@ -52,5 +53,19 @@ describe("containers that may use more CPUs again", () => {
     expect(reads).to.be.at.least(12);
     expect(masksOf(node)).to.have.members(["0-3,6-15", "4-5"]);
     expect(node.hand.writes.filter((write) => write.endsWith("=0-15"))).to.deep.equal([]);
+  });
+
+  it("have them soon after the kernel has refused once", async () => {
+    const node = await crowd();
+    const [first] = [...node.claims.values()];
+    const write = node.hand.write.bind(node.hand);
+    let refusals = 0;
+    node.hand.write = (path, cpus) => {
+      if (refusals++ < 10) throw new CgroupFault("refused", `Cannot write ${path}: EINVAL`);
+      write(path, cpus);
+    };
+    if (first !== undefined) await node.release(first);
+    await node.clock.pass(8000);
+    expect(masksOf(node)).to.deep.equal(["0-15"]);
   });
 });
