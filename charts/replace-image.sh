@@ -5,7 +5,7 @@
 #   1. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=OnDelete --set agent.image=IMAGE     (driver.image for the other one)
 #   2. replace-image.sh NAMESPACE DAEMONSET nri-agent|driver
 #   3. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=RollingUpdate
-# Needs kubectl and these rights: get daemonsets, controllerrevisions and nodes, list and patch pods, create pods/exec.
+# Needs kubectl and these rights: get daemonsets, controllerrevisions and nodes, list pods of all namespaces, patch pods and create pods/exec here.
 set -euo pipefail
 [ $# = 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 namespace=$1 daemonset=$2 container=$3
@@ -31,6 +31,10 @@ state_has() { # pod, text
   local state
   state=$(k exec "$1" -c driver -- dracpu state -o json) || return
   if [[ $state == *"$2"* ]]; then echo yes; else echo no; fi
+}
+# Pods of a node that are being deleted and still have a container that runs. The agent cannot tell: containerd speaks of a stop when it is over.
+ending() { # node
+  kubectl get pods --all-namespaces --field-selector "spec.nodeName=$1" -o 'go-template={{range .items}}{{$pod := .metadata}}{{if .metadata.deletionTimestamp}}{{range .status.containerStatuses}}{{if .state.running}}{{$pod.namespace}}/{{$pod.name}} {{end}}{{end}}{{end}}{{end}}'
 }
 observed() { if [ "$(of_set 'jsonpath={.metadata.generation}')" = "$(of_set 'jsonpath={.status.observedGeneration}')" ]; then echo yes; fi; }
 status_of() { k get pod "$1" -o "jsonpath={.status.$statuses[?(@.name==\"$container\")]$2}"; } # pod, path
@@ -103,10 +107,10 @@ for pod in $(k get pods -l "${selector%,}" -o 'jsonpath={.items[*].metadata.name
     fi
     [ -z "$found" ] || stop "the pod on node $node ($pod) differs from the template in more than the image of $container, so that it has to be replaced as a whole (updateStrategy.type=RollingUpdate):
 $found"
-    # A runtime that waits for a container in its termination grace keeps a new agent, and every new pod, waiting. Where this container does not run, there is nobody to ask, and
-    # the image may be what mends it.
+    # A runtime that waits for a container in its termination grace keeps a new agent, and every new pod, waiting. Where this container does not run, nothing gets worse, and the
+    # image may be what mends it.
     if [ -n "$(status_of "$pod" '.state.running')" ]; then
-      wait_for 600 "no container of node $node is in its termination grace" yes state_has "$pod" '"safeToRestart": true'
+      wait_for 600 "no pod of node $node is being stopped" "" ending "$node"
     fi
     before=$(status_of "$pod" '.containerID')
     k patch pod "$pod" --type=strategic -p "{\"metadata\":{\"labels\":{\"controller-revision-hash\":\"$hash\"}},\"spec\":{\"$list\":[{\"name\":\"$container\",\"image\":\"$image\"}]}}" >/dev/null

@@ -39,6 +39,8 @@ function containersOf(template: Template): object {
 export class DaemonSetServer {
   readonly pods: PlayedPod[] = [];
   patches = 0;
+  /** How often it is still said of a node that a pod of it is being stopped. */
+  readonly ending = new Map<string, number>();
   onStart: (pod: string) => void = () => {};
   readonly #revisions: Template[];
 
@@ -127,6 +129,15 @@ export class DaemonSetServer {
         metadata: {},
         items: items.filter((one) => [undefined, one.metadata.labels["controller-revision-hash"]].includes(wanted)),
       };
+    }
+    if (pathname === "/api/v1/pods") {
+      const node = searchParams.get("fieldSelector")?.replace("spec.nodeName=", "") ?? "";
+      const asks = this.ending.get(node) ?? 0;
+      this.ending.set(node, Math.max(0, asks - 1));
+      const metadata = { name: "stubborn", namespace: "default", deletionTimestamp: "2026-01-01T00:00:00Z" };
+      const status = { containerStatuses: [{ name: "c", state: { running: { startedAt: "2026-01-01T00:00:00Z" } } }] };
+      const items = asks > 0 ? [{ metadata, status }] : [];
+      return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
     }
     if (pathname.endsWith("/pods"))
       return { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.pods.map((one) => this.#pod(one)) };

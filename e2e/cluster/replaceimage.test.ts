@@ -13,11 +13,7 @@ const SCRIPT = join(import.meta.dirname, "..", "..", "charts", "replace-image.sh
 const OLD: Template = { driver: "reg/driver:1", agent: "reg/agent:1", checksum: "c1" };
 const NEW: Template = { ...OLD, agent: "reg/agent:2" };
 /** As of a node with hundreds of containers. */
-const STATE = JSON.stringify(
-  { safeToRestart: true, truth: "TRUTH_CONFIRMED", rest: "x".repeat(500_000) },
-  undefined,
-  1,
-);
+const STATE = JSON.stringify({ truth: "TRUTH_CONFIRMED", rest: "x".repeat(500_000) }, undefined, 1);
 
 // Real kubectl; the API server plays a DaemonSet, and its kubelets restart what is patched. What a cluster's own words are, each.test.ts sees.
 describe("replace-image.sh", function () {
@@ -57,6 +53,15 @@ describe("replace-image.sh", function () {
       }),
     );
   };
+
+  it("waits until no pod of the node is being stopped", async () => {
+    cluster.addPod("a");
+    cluster.ending.set("a", 3);
+    cluster.setTemplate(NEW);
+    expect((await run()).status).to.equal(0);
+    expect(cluster.ending.get("a")).to.equal(0);
+    expect(cluster.pods[0]?.agent).to.equal("reg/agent:2");
+  });
 
   it("replaces the image on every node, whatever the runtime calls it, and marks the pods as current", async () => {
     cluster.addPod("a");

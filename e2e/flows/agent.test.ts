@@ -1,8 +1,6 @@
-import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { SessionState } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { EmptySchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
@@ -77,22 +75,6 @@ describe("the agent's process", function () {
     await runtime.synchronize([pod("p")], containers, 3);
     await agent.synchronized();
     expect((await agent.state()).containers.length).to.equal(9);
-  });
-
-  it("is not restarted while a container is in its termination grace, unless by force", async () => {
-    const one = container("p", "graceful");
-    cgroups.add([one]);
-    await runtime.synchronize([pod("p")], [one]);
-    await runtime.stop(pod("p"), one);
-    const asked = promisify(execFile)(process.execPath, [
-      MAIN,
-      "restart",
-      "--inspect-socket",
-      join(dir, "ins", "inspect.sock"),
-    ]);
-    const { code, stderr } = (await asked.catch((cause: unknown) => cause)) as { code?: number; stderr: string };
-    expect(stderr).to.include("container graceful of pod default/p is in its termination grace").and.include("--force");
-    expect(code).to.equal(1);
   });
 
   it("refuses a forged variable in words that reach the runtime, once", async () => {

@@ -1,8 +1,7 @@
 #!/usr/bin/env node
-import { ConnectError, createClient } from "@connectrpc/connect";
-import { callMethod, findMethod, methodNames, unixTransport } from "@dracpu/shared-proto/client/call.ts";
+import { ConnectError } from "@connectrpc/connect";
+import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
-import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import {
   LOG_LEVELS,
   restartContainer,
@@ -15,8 +14,6 @@ import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/se
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { startAgent } from "./compose.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
-
-const ASK_MS = 3000;
 
 async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const values = resolveSettings(AGENT_SETTINGS, argv, process.env);
@@ -38,22 +35,6 @@ async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const sockets = { Inspect: settings.inspectSocket, Control: settings.controlSocket };
   for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
     console.log(JSON.stringify(answer, undefined, 2));
-  return 0;
-}
-
-/** A restart while a container is in its termination grace stalls the node's pod starts until that is over. An agent that does not answer is restarted. */
-async function restart(argv: Readonly<Record<string, unknown>>): Promise<number> {
-  const { inspectSocket } = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env));
-  const asked = createClient(Inspect, unixTransport(inspectSocket)).getState(
-    { maxContainers: 1 },
-    { timeoutMs: ASK_MS },
-  );
-  const { state } = await asked.catch(() => ({ state: undefined }));
-  if (state?.safeToRestart === false && argv["force"] !== true) {
-    console.error(`dracpu-agent: not restarted: ${state.safeToRestartWhy}; try again then, or use --force`);
-    return 1;
-  }
-  restartContainer("dracpu-agent");
   return 0;
 }
 
@@ -94,12 +75,11 @@ async function main(): Promise<number> {
     .command(
       "restart",
       "restart the agent in this container, and nothing else of the pod",
-      (y) =>
-        y.options(flags).option("force", {
-          type: "boolean",
-          describe: "also while a container of the node is in its termination grace",
-        }),
-      doing(restart),
+      {},
+      doing(async () => {
+        restartContainer("dracpu-agent");
+        return 0;
+      }),
     )
     .command("version", "print the version", {}, () => console.log(`dracpu-agent ${VERSION} (node ${process.version})`))
     .version(false)

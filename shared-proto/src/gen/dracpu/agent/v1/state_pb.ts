@@ -621,7 +621,8 @@ export type State = Message<"dracpu.agent.v1.State"> & {
   nowMs: bigint;
 
   /**
-   * False while a container is in its termination grace: a reconnect would stall pod starts until it is over.
+   * False while a container is known to be in its termination grace: a reconnect would stall pod starts until it is over. True where none is known: containerd tells
+   * of a stop when it is over, so ask the API server for pods of the node that are being deleted.
    *
    * @generated from field: bool safe_to_restart = 16;
    */
