@@ -75,7 +75,7 @@ export function progressOf(node: NodeKnowledge, uid: string, canUpdate: boolean)
     // Only the runtime can move it, and that with the reply to the next hook, which may be the creation of this claim's own container.
     if (container.byRuntimeOnly && !canUpdate) continue;
     if (container.grants.some((grant) => grant.cpus.overlaps(masked))) granted.push(container);
-    else if (container.phase !== "stopped" && waitForOthers && mayRunOn(node, container, masked)) still.push(container);
+    else if (waitForOthers && mayRunOn(node, container, masked)) still.push(container);
   }
   if (granted.length > 0) {
     return answer(

@@ -211,7 +211,9 @@ export class MaskMover {
     const shrinks: ContainerRecord[] = [];
     const growths: ContainerRecord[] = [];
     for (const container of this.#node.containers.values()) {
-      if (container.cgroup === undefined || container.phase === "created" || container.phase === "stopped") continue;
+      if (container.cgroup === undefined || container.phase === "created") continue;
+      // A runtime that has lost sight of a container calls it stopped, too: where the kernel had it last, it counts until its cgroup is gone.
+      if (container.phase === "stopped" && !(this.#node.isTooWide(container) && container.problem === "")) continue;
       if (container.wanted === undefined) {
         if (container.stale) this.look(container);
         continue;

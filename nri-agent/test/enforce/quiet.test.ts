@@ -43,6 +43,23 @@ describe("a container whose start nobody tells of", () => {
   }
 });
 
+describe("a container that the runtime has lost sight of, and that runs on", () => {
+  it("is moved off a claim before that is enforced, and forgotten when its processes are gone", async () => {
+    const node = await PlayedNode.up({ lever: "file" });
+    const s = await node.run("s", "s1");
+    node.runtime.disconnect(true);
+    node.runtime.containers.delete(s.id);
+    await node.connect();
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    await node.clock.pass(1000);
+    expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-3,6-15");
+    expect((await node.progress(claim)).progress).to.equal(Progress.ENFORCED);
+    node.runtime.exit(s);
+    await node.clock.pass(10_000);
+    expect(node.state().containers).to.have.lengthOf(0);
+  });
+});
+
 describe("a container that was created and could not be started", () => {
   it("holds its claim no longer than two minutes, and stands against no other pod after that", async () => {
     const node = await PlayedNode.up();
