@@ -62,6 +62,34 @@ describe("the driver keeps what it promised", () => {
     expect(seen, "told of those that are there").to.include("a");
   });
 
+  it("releases a claim that is allocated here no more, at a second look only", async () => {
+    const names = ["freed", "moved", "others", "stays", "bare"];
+    for (const name of names) world.claim(name, "1");
+    for (const name of names) expect(message(await world.prepare(name))).to.equal("prepared");
+    const bare = world.ledger.get(uidOf("bare"));
+    if (bare === undefined) throw new Error("no entry");
+    world.ledger.put({ ...bare, shares: bare.shares.map((share) => ({ ...share, pool: "" })) });
+    const { metadata } = world.claims.get("freed") as ResourceClaim;
+    world.claims.set("freed", { metadata, status: {} });
+    world.claims.set("bare", { metadata: bare.claim, status: {} });
+    world.allocate("moved", [{ device: "cpudevnuma000", pool: "another" }]);
+    world.allocate("others", [{ device: "cpudevnuma000", driver: "another" }]);
+    world.reads.length = 0;
+    const seen: string[] = [];
+    const looks = { firstMs: 1, againMs: 600, everyMs: 60_000 };
+    void collectGone(world.recovery, (one) => seen.push(one.metadata.name), world.stop.signal, looks);
+    await until("it has looked at all once", () => world.reads.length === names.length, 5000, 5);
+    await sleep(300);
+    expect(world.ledger.entries().map((one) => one.phase)).to.deep.equal(names.map(() => "prepared"));
+    await until("they are released", () => world.ledger.entries().length <= 2, 5000, 10);
+    await sleep(300);
+    expect(world.ledger.entries().map((one) => [one.claim.name, one.phase])).to.deep.equal([
+      ["stays", "prepared"],
+      ["bare", "prepared"],
+    ]);
+    expect(seen, "only those that are here").to.deep.equal(["stays", "bare"]);
+  });
+
   it("writes a CDI file again that vanished, also of the claim that was prepared last", async () => {
     world.claim("a", "2");
     await world.prepare("a");
