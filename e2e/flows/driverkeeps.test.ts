@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { holdBare, nameBare } from "@dracpu/driver/prepare/adoption.ts";
 import { CdiKeeper } from "@dracpu/driver/prepare/cdikeeper.ts";
 import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import { collectGone, finishPreparing } from "@dracpu/driver/prepare/recovery.ts";
 import { Reservations } from "@dracpu/driver/prepare/reservations.ts";
-import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
+import type { CdiPort, PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { expect } from "chai";
 import { DriverWorld, uidOf } from "../kit/driverworld.ts";
 import { container, pod } from "../kit/enforcer.ts";
@@ -239,6 +240,24 @@ describe("the driver keeps what it promised", () => {
       3000,
       10,
     );
+  });
+
+  it("gives a reference driver's claim the gate, whenever its file could not be written, and keeps no other from it", async () => {
+    const uids = ["other", "ref"].map(uidOf);
+    for (const [n, uid] of uids.entries()) holdBare(world.ledger, [{ uid, cpus: CpuSet.of(n + 1) }], silent);
+    for (const name of ["ref", "other"]) world.claim(name, "1");
+    const left: unknown[] = [];
+    const write = async (one: AllocationRecord): Promise<void> => {
+      if (left.length > 0 || one.claim.name !== "ref") return world.cdi.write(one);
+      // As a driver finds it that starts after this one was killed here.
+      const now = await world.file.load();
+      left.push(now.kind === "memory" && now.memory.entries.map(({ claim }) => [claim.uid, claim.name]));
+      throw new Error("the disk is full");
+    };
+    const cdi = Object.assign(Object.create(world.cdi) as CdiPort, { write });
+    await nameBare({ ...world.recovery, cdi }, world.stop.signal, 20);
+    expect((await world.cdi.list()).toSorted(), "the gates").to.deep.equal(uids.toSorted());
+    expect(left, "held by the checkpoint, and without a name").to.deep.equal([uids.map((uid) => [uid, ""])]);
   });
 
   it("reads a reservation once, however often it is asked to", async () => {
