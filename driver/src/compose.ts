@@ -95,7 +95,6 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
     },
   });
   await rebuilding.readFiles();
-
   const http = new ApiHttp(settings.kubeconfig, (call) => log.debug("asked the API server", call));
   const api = new ApiServer(http, log);
   const metrics = new DriverMetrics(
@@ -126,7 +125,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       },
     },
     onEvent: (event) => onAgentEvent(event),
-    onAgentMemory: (allocations) => rebuilding.agentRemembers(() => known(allocations, log)),
+    onAgentMemory: (allocations) => {
+      rebuilding.agentRemembers(() => known(allocations, log));
+      releaser.start(signal);
+    },
     adoptHeld: (allocation) => {
       for (const held of known([allocation], log)) adoptHeld(recovery, held);
     },
@@ -245,9 +247,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
       offers: live.parts.plan,
       others: [...live.findings(), ...preconditions.findings(), ...checkpoint.findings(), ...cdiKeeper.findings()],
     });
-
   const allProblems = (): Finding[] => [...problems(), ...preconditions.agentFindings()];
-
   const inspect = new AgentInspect(settings.inspectSocket);
   const preconditions = preconditionsOf(
     settings,

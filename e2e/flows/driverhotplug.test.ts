@@ -54,6 +54,33 @@ describe("the driver's process, on a machine whose CPUs go offline and come back
     for (const one of [stays, next]) expect(await kubelet.unprepare(one)).to.equal("");
   });
 
+  it("sees the cache of a CPU that the kernel shows after the CPU itself", async () => {
+    const system = "/sys/devices/system";
+    const show = (online: string, cached: string): void => {
+      const cache = `${system}/cpu/cpu{${cached}}/cache/index3`;
+      node.overlay(
+        JSON.stringify({
+          [`${system}/cpu/online`]: online,
+          [`${system}/cpu/present`]: "0-7",
+          [`${system}/node/node0/cpulist`]: online,
+          [`${cache}/level`]: "3",
+          [`${cache}/id`]: "5",
+          [`${cache}/shared_cpu_list`]: cached,
+        }),
+      );
+    };
+    const l3 = (): unknown => [...api.slices.values()][0]?.spec.devices?.[0]?.attributes?.["dra.cpu/cacheL3ID"];
+    show("0-6", "0-6");
+    await until("the cache is told of", () => offered() === "6" && l3() !== undefined, SOON_MS, 20);
+    show("0-7", "0-6");
+    await until("the slice follows", () => offered() === "7", SOON_MS, 10);
+    expect(l3(), "not all are known to share one").to.equal(undefined);
+    show("0-7", "0-7");
+    await until("the slice follows again", () => l3() !== undefined, 2 * SOON_MS, 20);
+    expect([offered(), l3()]).to.deep.equal(["7", { int: 5 }]);
+    node.online("0-7");
+  });
+
   it("goes on with what it knew while the machine cannot be read, and says so once", async () => {
     node.overlay("{");
     await until("it says so", () => node.driver.log().includes("cannot be read now"), SOON_MS, 20);

@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { holdBare, nameBare } from "@dracpu/driver/prepare/adoption.ts";
 import { CdiKeeper } from "@dracpu/driver/prepare/cdikeeper.ts";
 import type { ResourceClaim } from "@dracpu/driver/claims/resourceclaim.ts";
 import { collectGone, finishPreparing } from "@dracpu/driver/prepare/recovery.ts";
 import { Reservations } from "@dracpu/driver/prepare/reservations.ts";
-import type { PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
+import type { CdiPort, PrepareOutcome } from "@dracpu/driver/prepare/ports.ts";
 import { expect } from "chai";
 import { DriverWorld, uidOf } from "../kit/driverworld.ts";
 import { container, pod } from "../kit/enforcer.ts";
@@ -60,6 +61,34 @@ describe("the driver keeps what it promised", () => {
     await until("b is released", () => world.ledger.get(uidOf("b")) === undefined, 5000, 10);
     expect(world.ledger.get(uidOf("a"))?.phase).to.equal("prepared");
     expect(seen, "told of those that are there").to.include("a");
+  });
+
+  it("releases a claim that is allocated here no more, at a second look only", async () => {
+    const names = ["freed", "moved", "others", "stays", "bare"];
+    for (const name of names) world.claim(name, "1");
+    for (const name of names) expect(message(await world.prepare(name))).to.equal("prepared");
+    const bare = world.ledger.get(uidOf("bare"));
+    if (bare === undefined) throw new Error("no entry");
+    world.ledger.put({ ...bare, shares: bare.shares.map((share) => ({ ...share, pool: "" })) });
+    const { metadata } = world.claims.get("freed") as ResourceClaim;
+    world.claims.set("freed", { metadata, status: {} });
+    world.claims.set("bare", { metadata: bare.claim, status: {} });
+    world.allocate("moved", [{ device: "cpudevnuma000", pool: "another" }]);
+    world.allocate("others", [{ device: "cpudevnuma000", driver: "another" }]);
+    world.reads.length = 0;
+    const seen: string[] = [];
+    const looks = { firstMs: 1, againMs: 600, everyMs: 60_000 };
+    void collectGone(world.recovery, (one) => seen.push(one.metadata.name), world.stop.signal, looks);
+    await until("it has looked at all once", () => world.reads.length === names.length, 5000, 5);
+    await sleep(300);
+    expect(world.ledger.entries().map((one) => one.phase)).to.deep.equal(names.map(() => "prepared"));
+    await until("they are released", () => world.ledger.entries().length <= 2, 5000, 10);
+    await sleep(300);
+    expect(world.ledger.entries().map((one) => [one.claim.name, one.phase])).to.deep.equal([
+      ["stays", "prepared"],
+      ["bare", "prepared"],
+    ]);
+    expect(seen, "only those that are here").to.deep.equal(["stays", "bare"]);
   });
 
   it("writes a CDI file again that vanished, also of the claim that was prepared last", async () => {
@@ -211,6 +240,24 @@ describe("the driver keeps what it promised", () => {
       3000,
       10,
     );
+  });
+
+  it("gives a reference driver's claim the gate, whenever its file could not be written, and keeps no other from it", async () => {
+    const uids = ["other", "ref"].map(uidOf);
+    for (const [n, uid] of uids.entries()) holdBare(world.ledger, [{ uid, cpus: CpuSet.of(n + 1) }], silent);
+    for (const name of ["ref", "other"]) world.claim(name, "1");
+    const left: unknown[] = [];
+    const write = async (one: AllocationRecord): Promise<void> => {
+      if (left.length > 0 || one.claim.name !== "ref") return world.cdi.write(one);
+      // As a driver finds it that starts after this one was killed here.
+      const now = await world.file.load();
+      left.push(now.kind === "memory" && now.memory.entries.map(({ claim }) => [claim.uid, claim.name]));
+      throw new Error("the disk is full");
+    };
+    const cdi = Object.assign(Object.create(world.cdi) as CdiPort, { write });
+    await nameBare({ ...world.recovery, cdi }, world.stop.signal, 20);
+    expect((await world.cdi.list()).toSorted(), "the gates").to.deep.equal(uids.toSorted());
+    expect(left, "held by the checkpoint, and without a name").to.deep.equal([uids.map((uid) => [uid, ""])]);
   });
 
   it("reads a reservation once, however often it is asked to", async () => {

@@ -62,6 +62,28 @@ describe("the driver's process, after a loss", function () {
     await until("the CDI file is back", () => readdirSync(driver.cdiDir).length === 2, 8000, 50);
   });
 
+  it("of the state directory while a claim drains knows it from the agent, and frees its CPUs when the container ends", async () => {
+    await node.serveAgent();
+    await node.up();
+    await node.ready();
+    const run = claimed("run", 3);
+    expect((await kubelet.prepare(run)).error).to.equal("");
+    const cpus = cpusOf("run");
+    agent.cgroup.add("/kubepods/pu/c", cpus);
+    const cdi = [`dra.k8s.io/cpu=claim-${run.uid}-cpus`];
+    await agent.connect([pod("pu")], [container("pu", "c", { cdi, env: [`DRA_CPUSET_${run.uid}=${cpus}`] })]);
+    expect(await kubelet.unprepare(run)).to.equal("");
+    await node.kill();
+    rmSync(driver.stateDir, { recursive: true });
+    await node.up();
+    await node.ready();
+    expect(cpusOf("run"), "while the container lives").to.equal(cpus);
+    agent.cgroup.groups.delete("/kubepods/pu/c");
+    await agent.connect();
+    await until("the CPUs are free", () => cpusOf("run") === "none", 8000, 20);
+    expect((await kubelet.prepare(claimed("all", 7))).error).to.equal("");
+  });
+
   it("of everything says that the agent was not asked yet, and unprepares meanwhile", async () => {
     await node.up();
     const ref = claimed("early", 1);

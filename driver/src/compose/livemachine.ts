@@ -5,6 +5,7 @@ import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import type { DriverSettings } from "../config/settings.ts";
 import { cpusOf, type Ledger } from "../ledger/ledger.ts";
 import { offlineFindings } from "../picture/findings.ts";
+import { machineJson } from "../topology/json.ts";
 import { machineOf, onlineText, type MachineParts } from "./machine.ts";
 
 /** sysfs tells nobody of a change; its one line is read this often. */
@@ -18,6 +19,8 @@ export class LiveMachine {
   readonly #onChange: (text: string) => void;
   #parts: MachineParts;
   #said = "";
+  /** The machine changed, and was not read again since. */
+  #settling = false;
 
   /** @throws TopologyFault, OverlayFault */
   constructor(settings: DriverSettings, ledger: Ledger, log: LogWriter, onChange: (text: string) => void) {
@@ -34,27 +37,34 @@ export class LiveMachine {
     return this.#parts;
   }
 
-  /** As of now; before CPUs are given away. */
-  look(): MachineParts {
+  /** As of now; before CPUs are given away. @param whole also where the same CPUs are online. */
+  look(whole = false): MachineParts {
     const before = this.#parts;
     const was = before.machine.online.toString();
     try {
       const online = onlineText(this.#settings)?.trim();
-      if (online === undefined || online === was) return before;
+      if (online === undefined || (online === was && !whole)) return before;
       const now = machineOf(this.#settings);
       this.#said = "";
       // What was written in another form is no change.
-      if (now.machine.online.equals(before.machine.online)) return before;
+      const isSame = now.machine.online.equals(before.machine.online);
+      if (isSame && (!whole || textOf(now) === textOf(before))) return before;
       this.#parts = now;
-      this.#log.warn("the machine's online CPUs changed", { from: was, to: now.machine.online.toString() });
+      this.#settling = true;
+      const to = now.machine.online.toString();
+      if (isSame) this.#log.warn("what the kernel tells of the online CPUs changed", { online: to });
+      else this.#log.warn("the machine's online CPUs changed", { from: was, to });
       this.#tellProblems(before.plan.problems);
       this.tellOffline();
-      this.#onChange(`Online CPUs are ${now.machine.online.toString()} now; they were ${was}`);
+      this.#onChange(
+        isSame ? `What the kernel tells of CPUs ${to} changed` : `Online CPUs are ${to} now; they were ${was}`,
+      );
     } catch (cause) {
       const why = (cause as Error).message;
       if (why !== this.#said)
         this.#log.warn("the machine cannot be read now; it is taken to be as it was", { cause: why });
       this.#said = why;
+      this.#settling ||= whole;
     }
     return this.#parts;
   }
@@ -79,8 +89,11 @@ export class LiveMachine {
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // A CPU is in `online` some milliseconds before the kernel has made its cache files (cacheinfo_cpu_online, a later step of hotplug).
+      const whole = this.#settling;
+      this.#settling = false;
       await pause(EVERY_MS, signal);
-      this.look();
+      this.look(whole);
     }
   }
 
@@ -88,4 +101,8 @@ export class LiveMachine {
     for (const problem of this.#parts.plan.problems)
       if (!known.includes(problem)) this.#log.warn(problem, { code: CODES.machineUnclear.id });
   }
+}
+
+function textOf({ machine, plan }: MachineParts): string {
+  return JSON.stringify([machineJson(machine), plan.devices]);
 }

@@ -103,8 +103,9 @@ export async function nameBare(parts: RecoveryParts, signal: AbortSignal, everyM
     if (uids.size === 0 || signal.aborted) return;
     try {
       const found = await parts.reader.find(uids, signal);
+      const faults: Error[] = [];
       for (const claim of found) {
-        await parts.perClaim.run(claim.metadata.uid, async () => {
+        const naming = parts.perClaim.run(claim.metadata.uid, async () => {
           const entry = parts.ledger.get(claim.metadata.uid);
           const reading = readResults(claim, parts.driver);
           if (entry?.claim.name !== "" || entry.phase === "draining" || reading.kind === "refused") return;
@@ -112,17 +113,24 @@ export async function nameBare(parts: RecoveryParts, signal: AbortSignal, everyM
           const total = results.reduce((sum, { count }) => sum + count, 0);
           const { podClaimName } = reading;
           const named = {
-            ...entry,
             claim: reading.claim,
             ...(podClaimName === undefined ? {} : { podClaimName }),
             consumers,
           };
-          parts.ledger.put({ ...named, results: total === cpusOf(entry).size ? results : [] });
+          // The file with the gate first: without it the claim stays without a name, and all is done again. Before it the checkpoint, which
+          // then is all that remembers the CPUs of a claim without a name.
           await parts.checkpoint.save();
-          await parts.cdi.write(toAllocation(named));
+          await parts.cdi.write(toAllocation({ ...entry, ...named }));
+          // Meanwhile it may have followed the agent to other CPUs.
+          const now = parts.ledger.get(claim.metadata.uid);
+          if (now === undefined) return;
+          parts.ledger.put({ ...now, ...named, results: total === cpusOf(now).size ? results : [] });
+          await parts.checkpoint.save();
           await parts.link.push(signal);
           parts.log.info("found the name of a claim that was taken over", { ...reading.claim });
         });
+        // The others get their names all the same.
+        await naming.catch((cause: Error) => faults.push(cause));
       }
       const gone = [...uids].filter((uid) => !found.some(({ metadata }) => metadata.uid === uid));
       for (const uid of gone) {
@@ -131,6 +139,7 @@ export async function nameBare(parts: RecoveryParts, signal: AbortSignal, everyM
         await parts.perClaim.run(uid, () => parts.releaser.release(uid, signal));
       }
       missing = new Set(gone);
+      if (faults[0] !== undefined) throw faults[0];
       said = "";
     } catch (cause) {
       const why = (cause as Error).message;

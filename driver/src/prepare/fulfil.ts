@@ -24,11 +24,13 @@ export async function fulfil(
 ): Promise<void> {
   const failed = new AbortController();
   const enforced = enforce(ports.link, at, entry, AbortSignal.any([signal, failed.signal]));
+  const written = ports.cdi.write(toAllocation(entry));
   try {
-    await Promise.all([enforced, ports.cdi.write(toAllocation(entry))]);
+    await Promise.all([enforced, written]);
   } catch (cause) {
     failed.abort();
-    await enforced.catch(() => {});
+    // The claim's turn ends with this call: nothing of it may go on in the next one's.
+    await Promise.allSettled([enforced, written]);
     throw cause instanceof Refused
       ? cause
       : new Refused(CODES.checkpointUnwritable, `Cannot prepare ${at}: ${(cause as Error).message}`, { cause });

@@ -48,8 +48,8 @@ export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal)
 }
 
 /**
- * Claims whose object is gone are released: an Unprepare may have been lost with the kubelet's own state. Nothing is released on one
- * answer: the claim has to be gone at a second look some time later.
+ * Claims whose object is gone, or is allocated here no more, are released: an Unprepare may have been lost with the kubelet's own state.
+ * Nothing is released on one answer: the claim has to be gone at a second look some time later.
  *
  * @param onSeen told of those that are there.
  */
@@ -70,7 +70,10 @@ export async function collectGone(
         .run(claim.uid, async () => {
           const entry = parts.ledger.get(claim.uid);
           if (entry === undefined || !(await isGone(parts, entry, signal))) return;
-          parts.log.warn("a claim is gone from the API server without an Unprepare; it is released", name(entry));
+          parts.log.warn(
+            "a claim is gone from the API server or from this node without an Unprepare; it is released",
+            name(entry),
+          );
           await parts.releaser.release(claim.uid, signal);
         })
         .catch((cause: unknown) => {
@@ -86,15 +89,16 @@ export async function collectGone(
 
 async function isGone(
   parts: RecoveryParts,
-  { claim, phase }: Entry,
+  entry: Entry,
   signal: AbortSignal,
   onSeen?: (claim: ResourceClaim) => void,
 ): Promise<boolean> {
+  const { claim, phase } = entry;
   // One without a name was left by another driver, and is looked for by its uid.
   if (signal.aborted || phase === "draining" || claim.name === "") return false;
   try {
     const found = await within(READ_MS, [signal], (bounded) => parts.reader.get(claim.namespace, claim.name, bounded));
-    if (found?.metadata.uid !== claim.uid) return true;
+    if (found?.metadata.uid !== claim.uid || !isAllocated(found, entry, parts.driver)) return true;
     onSeen?.(found);
     return false;
   } catch (cause) {
@@ -103,6 +107,13 @@ async function isGone(
   } finally {
     await pause(200 + 300 * parts.random(), signal);
   }
+}
+
+/** By the pools that the claim was prepared from; of one that was adopted without them nothing is concluded. */
+function isAllocated(claim: ResourceClaim, entry: Entry, own: string): boolean {
+  const pools = new Set(entry.shares.map((share) => share.pool).filter((pool) => pool !== ""));
+  const results = claim.status?.allocation?.devices?.results ?? [];
+  return pools.size === 0 || results.some(({ driver, pool }) => driver === own && pools.has(pool));
 }
 
 /** A pod that the agent does not know of shows up with a claim: the reservation is read again. */

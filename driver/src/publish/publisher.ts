@@ -144,8 +144,10 @@ export class Publisher {
       planned(newest()).filter((slice) => !isStored(this.#stored.get(slice.metadata.name), slice));
     const others = differing().flatMap(({ metadata }) => this.#stored.get(metadata.name) ?? []);
     if (differing().length > 0) await this.#quarrel.beforeWrite(others, signal);
-    if (differing().length > 0) {
+    if (differing().length > 0)
       await this.#probe((kept) => planSlices(this.#o.devices(kept), owner, newest() + 1), signal);
+    // What the server keeps of it may be what it has already.
+    if (differing().length > 0) {
       const asIs = planned(newest());
       // One slice may change inside its generation; a pool that changes in more than one place needs a new one.
       const alone = asIs.length === 1 && this.#obsolete(asIs).length === 0;

@@ -2,7 +2,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import type { SliceApi, SliceEvent, StoredSlice } from "../../src/publish/ports.ts";
 import { Publisher } from "../../src/publish/publisher.ts";
-import type { ResourceSlice } from "../../src/slices/device.ts";
+import type { Device, ResourceSlice } from "../../src/slices/device.ts";
 import { devicesFor } from "../../src/slices/kept.ts";
 import { planDevices } from "../../src/slices/plan.ts";
 import { SysfsOverlay } from "../../src/sysfs/overlay.ts";
@@ -15,6 +15,10 @@ const plan = planDevices(readMachine(SysfsOverlay.parse(twoSockets(), undefined)
   reserved: CpuSet.empty,
   keepShared: 0,
 });
+
+/** Of three slices. */
+const manyOf = (devices: readonly Device[]): Device[] =>
+  Array.from({ length: 300 }, (_, n) => ({ ...(devices[0] as Device), name: `cpudev${n}` }));
 
 /** An API server whose schema has only some of the mapping's names; every sent slice is remembered. */
 class Server implements SliceApi {
@@ -73,16 +77,18 @@ async function publishing(
   server: Server,
   mapping: "1.36" | "none",
   act: (p: Publisher) => Promise<void>,
+  devices = plan.devices,
+  said: string[] = [],
 ): Promise<void> {
   const stop = new AbortController();
-  const quiet = { info: () => {}, warn: () => {}, error: () => {} };
+  const log = { info: (text: string) => void said.push(text), warn: () => {}, error: () => {} };
   const publisher = new Publisher({
     api: server,
     driver: "dra.cpu",
     nodeName: "n",
-    devices: (kept) => devicesFor(plan, kept),
+    devices: (kept) => devicesFor({ ...plan, devices }, kept),
     wishes: { shared: true, lists: true, taints: true, mapping },
-    log: quiet,
+    log,
   });
   const ended = publisher.run(stop.signal);
   try {
@@ -123,6 +129,24 @@ describe("publishing", () => {
       await soon(() => server.sent.length === 6);
       expect(publisher.state().dropped.join()).to.include("DRANodeAllocatableResources");
     });
+  });
+
+  it("writes nothing where the server has all that it keeps of it, in a pool of several slices too", async () => {
+    for (const many of [manyOf(plan.devices), plan.devices]) {
+      const server = new Server("nodeAllocatableResourceMappings");
+      const generations = (): unknown[] => [...server.stored.values()].map((slice) => slice.spec.pool.generation);
+      const said: string[] = [];
+      const publish = (): Promise<void> =>
+        publishing(server, "1.36", async (publisher) => soon(() => publisher.state().published), many, said);
+      await publish();
+      expect(server.stored.size).to.equal(many === plan.devices ? 1 : 3);
+      const before = generations();
+      server.sent.length = 0;
+      await publish();
+      expect(generations()).to.deep.equal(before);
+      expect(server.sent.map(({ dryRun }) => dryRun)).not.to.include(false);
+      expect(said).to.deep.equal(["published ResourceSlices"]);
+    }
   });
 
   it("takes away what another configuration published", async () => {
