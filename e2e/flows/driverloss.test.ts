@@ -138,7 +138,7 @@ describe("the driver's process, after a loss", function () {
     expect((await kubelet.prepare(claimed("ours", 2))).error).to.equal("");
     expect(CpuSet.parse(cpusOf("ours")).overlaps(CpuSet.parse("1-2"))).to.equal(false);
     await until("the gate is there", () => readFileSync(file, "utf8").includes("container-not-pinned"), 8000, 20);
-    expect(cpusOf("theirs")).to.equal("1-2");
+    await until("the agent knows its name", () => cpusOf("theirs") === "1-2", 5000, 20);
     expect(await kubelet.unprepare(ref)).to.equal("");
     await until("they are free", () => cpusOf("theirs") === "none", 8000, 20);
   });
