@@ -133,6 +133,17 @@ describe("the driver and an odd API server", () => {
     expect(count("?watch")).to.be.within(2, 7);
   });
 
+  it("bodies of all methods are read as such, and not as another request", async () => {
+    const http = new ApiHttp(fake.kubeconfig(join(dir, "kubeconfig")));
+    const body = { kind: "DeleteOptions", apiVersion: "v1" };
+    const codes: unknown[] = [];
+    for (let n = 0; n < 3; n++)
+      await http
+        .json({ method: "DELETE", path: "/api/v1/namespaces/a/configmaps/b", body, signal: stop.signal })
+        .catch((cause: unknown) => codes.push((cause as ApiFault).code));
+    expect(codes).to.deep.equal([404, 404, 404]);
+  });
+
   it("labels that cannot be remembered are used", async () => {
     fake.nodeLabels = { type: "metal", other: "x" };
     const memory = {

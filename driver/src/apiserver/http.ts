@@ -97,7 +97,11 @@ export class ApiHttp {
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     if (this.#base.protocol === "https:") await this.#authorize(options);
     const headers = { ...(options.headers as Record<string, string>) };
-    if (body !== undefined) headers["content-type"] = request.contentType ?? "application/json";
+    if (body !== undefined) {
+      headers["content-type"] = request.contentType ?? "application/json";
+      // Node tells the length of a DELETE's body to nobody, and the server takes it for the next request.
+      headers["content-length"] = String(Buffer.byteLength(body));
+    }
     options.headers = headers;
     options.agent = this.#agentFor(options);
     return new Promise((resolve, reject) => {
