@@ -16,7 +16,7 @@ import {
 import { nextPhase, type ContainerRecord, type Grant } from "../masks/container.ts";
 import { admit, type Admission } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
-import { isolationClash } from "./podmates.ts";
+import { endOlder, isolationClash } from "./podmates.ts";
 import { checkPartitions } from "./holding.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
@@ -95,7 +95,7 @@ export class HookHandler implements RuntimeHooks {
     const { node } = this.#p;
     const record = newRecord(pod, container, this.#p.clock.now());
     record.phase = "created";
-    this.#endOlder(record);
+    if (endOlder(node, record)) this.#p.reaper.expect();
     const reading = marksOf(container, this.#names, this.#cdiVisible);
     const decision = admit({
       reading,
@@ -247,16 +247,6 @@ export class HookHandler implements RuntimeHooks {
     this.#p.node.containers.set(record.ref.id, record);
     record.wanted = this.#p.node.wantedMask(record, this.#p.node.pool());
     return record;
-  }
-
-  /** The kubelet creates a container anew when the one before has ended: where that was never started, nobody has told. */
-  #endOlder({ ref }: ContainerRecord): void {
-    for (const other of this.#p.node.containers.values()) {
-      if (other.phase !== "created" || other.ref.podUid !== ref.podUid || other.ref.name !== ref.name) continue;
-      if (other.ref.id === ref.id) continue;
-      other.phase = nextPhase(other.phase, "remove");
-      this.#p.reaper.expect();
-    }
   }
 
   #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {

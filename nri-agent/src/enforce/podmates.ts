@@ -1,4 +1,4 @@
-import type { ContainerRecord } from "../masks/container.ts";
+import { nextPhase, type ContainerRecord } from "../masks/container.ts";
 import type { Admission } from "../truth/admit.ts";
 import type { NodeKnowledge } from "./node.ts";
 
@@ -37,4 +37,19 @@ export function isolationClash(
 function overlap(node: NodeKnowledge, a: ContainerRecord, b: ContainerRecord): boolean {
   const cpus = node.claimMask(a);
   return cpus !== undefined && node.claimMask(b)?.overlaps(cpus) === true;
+}
+
+/**
+ * The kubelet creates a container anew when the one before it has ended: where that was never started, nobody has told.
+ * @returns whether there was one.
+ */
+export function endOlder(node: NodeKnowledge, { ref }: ContainerRecord): boolean {
+  let found = false;
+  for (const other of node.containers.values()) {
+    if (other.phase !== "created" || other.ref.id === ref.id) continue;
+    if (other.ref.podUid !== ref.podUid || other.ref.name !== ref.name) continue;
+    other.phase = nextPhase(other.phase, "remove");
+    found = true;
+  }
+  return found;
 }
