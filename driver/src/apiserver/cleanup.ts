@@ -43,14 +43,20 @@ export async function cleanUpProgress(http: Http, of: DaemonSetName, signal: Abo
   return { wanted: desiredNumberScheduled, ready: numberReady, behind, nodes: nodesOf(pods) };
 }
 
-/** @returns nodes that have a pod of the DaemonSet; `undefined` where there is no such DaemonSet. @throws ApiFault */
+/**
+ * @returns nodes that have a pod of the DaemonSet; `undefined` where there is no such DaemonSet, or it has not all its pods just now, so that nothing is known of its nodes.
+ * @throws ApiFault
+ */
 export async function nodesWithPod(
   http: Http,
   of: DaemonSetName,
   signal: AbortSignal,
 ): Promise<ReadonlySet<string> | undefined> {
   try {
-    return new Set(nodesOf((await lookAt(http, of, signal)).pods));
+    const { set, pods } = await lookAt(http, of, signal);
+    const { observedGeneration = 0, desiredNumberScheduled = 0 } = set.status ?? {};
+    const nodes = new Set(nodesOf(pods));
+    return observedGeneration < set.metadata.generation || nodes.size < desiredNumberScheduled ? undefined : nodes;
   } catch (cause) {
     if (cause instanceof ApiFault && cause.isGone("daemonsets", of.name)) return undefined;
     throw cause;

@@ -15,8 +15,10 @@ export async function awaitClean(cleanUp: CleanUp, signal: AbortSignal): Promise
     try {
       if (clean === undefined) {
         const { wanted, ready, behind, nodes } = await cleanUp.progress(signal);
-        if (ready >= wanted && behind.length === 0) clean = nodes;
-        else why = `${ready} of ${wanted} nodes are clean; not yet: ${behind.join("; ")}`;
+        if (ready >= wanted && behind.length === 0) {
+          clean = nodes;
+          why = "every node is clean, but slices and the clean-up itself were not all taken away in time";
+        } else why = `${ready} of ${wanted} nodes are clean; not yet: ${behind.join("; ")}`;
       }
       if (clean !== undefined) {
         await cleanUp.end(clean, signal);

@@ -202,7 +202,9 @@ describe("uninstalling", () => {
     });
 
     it("for the nodes of the driver's DaemonSet; without it nothing is known of nodes", async () => {
-      expect(await nodesWithPod(serverWith([pod("a", "True")]), SET, signal)).to.deep.equal(new Set(["a"]));
+      const both = [pod("a", "True"), pod("b", "False")];
+      expect(await nodesWithPod(serverWith(both), SET, signal)).to.deep.equal(new Set(["a", "b"]));
+      expect(await nodesWithPod(serverWith(both.slice(1)), SET, signal), "a pod is being replaced").to.equal(undefined);
       expect(await nodesWithPod(serverWith(undefined), SET, signal)).to.equal(undefined);
     });
 

@@ -213,7 +213,7 @@ export class MaskMover {
     for (const container of this.#node.containers.values()) {
       if (container.cgroup === undefined || container.phase === "created") continue;
       // A runtime that has lost sight of a container calls it stopped, too: where the kernel had it last, it counts until its cgroup is gone.
-      if (container.phase === "stopped" && !(this.#node.isTooWide(container) && container.problem === "")) continue;
+      if (container.phase === "stopped" && !this.#node.isTooWide(container)) continue;
       if (container.wanted === undefined) {
         if (container.stale) this.look(container);
         continue;

@@ -106,7 +106,9 @@ export class RuntimeUpdates {
   }
 
   async #send(): Promise<void> {
-    if (this.#inFlight || !this.#canUpdate || !this.#node.synchronized) return;
+    // As above: what waits for a Synchronize is queued again by it.
+    if (!this.#node.synchronized) this.#queue.clear();
+    if (this.#inFlight || !this.#canUpdate || this.#queue.size === 0) return;
     const batch = this.#take("");
     if (batch.length === 0) return;
     for (const container of batch) this.#onSend(container);

@@ -195,7 +195,11 @@ function matches(container: ContainerRecord, filter: GetStateRequest): boolean {
 }
 
 function ownMask({ own }: ContainerRecord, { machine }: NodeKnowledge): CpuSet | undefined {
-  return own?.isEmpty === true ? machine?.online : own;
+  return machine === undefined || own === undefined
+    ? own
+    : own.isEmpty
+      ? machine.online
+      : own.intersect(machine.online);
 }
 
 function containerMessage(container: ContainerRecord, node: NodeKnowledge): Container {

@@ -43,7 +43,7 @@ export interface ContainerRef {
 /**
  * A mask that the runtime may still apply: an unanswered UpdateContainers (`call`, also one of a lost session), the reply to
  * UpdateContainer, which the runtime applies after releasing its lock (`update-reply`, until POST_UPDATE or 2 s), or
- * an update in another hook's reply (`reply`, until the session's next event).
+ * an update in another hook's reply (`reply`, until the session's next event or 2 s).
  */
 export interface Grant {
   readonly by: "call" | "update-reply" | "reply";

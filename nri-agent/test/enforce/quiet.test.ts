@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { CgroupFault } from "../../src/enforce/ports.ts";
 import { cdiOf } from "../../../e2e/kit/playeddriver.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 
@@ -50,8 +51,14 @@ describe("a container that the runtime has lost sight of, and that runs on", () 
     node.runtime.disconnect(true);
     node.runtime.containers.delete(s.id);
     await node.connect();
+    const write = node.hand.write.bind(node.hand);
+    let refusals = 0;
+    node.hand.write = (path, cpus) => {
+      if (refusals++ < 2) throw new CgroupFault("refused", `Cannot write ${path}: EBUSY`);
+      write(path, cpus);
+    };
     const claim = await node.claim({ cpus: "4-5" }, ["p"]);
-    await node.clock.pass(1000);
+    await node.clock.pass(3000);
     expect(node.kernel.effective(s.cgroup).toString()).to.equal("0-3,6-15");
     expect((await node.progress(claim)).progress).to.equal(Progress.ENFORCED);
     node.runtime.exit(s);

@@ -382,7 +382,7 @@ export type Mask = Message<"dracpu.agent.v1.Mask"> & {
   readMs: bigint;
 
   /**
-   * Its own cgroup's cpuset.cpus as last read, all online CPUs where that is empty. The kernel takes partitions' CPUs, and those that an ancestor does not
+   * Online CPUs of its own cgroup's cpuset.cpus as last read, all of them where that is empty. The kernel takes partitions' CPUs, and those that an ancestor does not
    * have, out of it: what is left is effective.
    *
    * @generated from field: string own = 5;
