@@ -8,13 +8,13 @@ const only = process.env["DRACPU_GUEST"] ?? "";
 
 // Seconds are those of a machine that emulates and is slow at it. One at a time: one keeps two CPUs busy.
 for (const [kernel, program, rows, limitSeconds] of [
-  ["6.12", "partitions", PARTITION_ROWS, 600],
+  ["6.12", "partitions", PARTITION_ROWS, 900],
   ["6.12", "modes", MODE_ROWS, 700],
   ["6.1", "masks", MASK_ROWS, 600],
 ] as const) {
   if (!program.includes(only)) continue;
   describe(`16 CPUs, cgroup v2, kernel ${kernel}: ${program}`, function () {
-    this.timeout(900_000);
+    this.timeout(1_200_000);
     let run: GuestRun;
     before(async () => {
       run = await runInGuest({ kernel, program: `e2e/runtime/guest/${program}.ts`, limitSeconds });
