@@ -22,6 +22,7 @@ export class AgentNode {
     onConfigure: () => {},
     onSynchronize: () => {},
     onDefect: (_method, cause) => this.defects.push(cause),
+    onUnreadable: () => {},
     onHook: () => {},
     monotonic: () => performance.now() / 1000,
   });

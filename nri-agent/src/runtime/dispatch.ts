@@ -39,8 +39,10 @@ export interface DispatchOptions {
   onConfigure(request: ConfigureRequest): void;
   /** Before the hook runs on the last part, and after it answered or failed. */
   onSynchronize(phase: "begin" | "end" | "failed"): void;
-  /** A hook threw something that is no refusal, or the runtime lists what cannot be read: a defect. */
+  /** A hook threw something that is no refusal: a defect. */
   onDefect(method: string, cause: unknown): void;
+  /** The runtime lists a pod or container that cannot be read, and that is left out; the first of each Synchronize. */
+  onUnreadable(cause: unknown): void;
   /** Seconds that a hook took, from the decoded request to the encoded answer. */
   onHook(method: string, seconds: number): void;
   /** Seconds on a monotonic clock. */
@@ -221,7 +223,7 @@ export class Dispatch {
       try {
         message = readable(name, () => decoded(bytes));
       } catch (cause) {
-        if (!unreadable.told) this.#o.onDefect("Synchronize", cause);
+        if (!unreadable.told) this.#o.onUnreadable(cause);
         unreadable.told = true;
         continue;
       }

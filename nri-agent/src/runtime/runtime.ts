@@ -134,9 +134,13 @@ export class Runtime implements RuntimeCalls {
         monotonic: () => performance.now() / 1000,
         onHook: this.#o.onHook,
         onDefect: (method, cause) =>
-          this.#o.log.error("a hook failed, or a part of it was left out; this is a defect", {
+          this.#o.log.error("a hook failed; this is a defect", {
             method,
             cause: stackOf(cause),
+          }),
+        onUnreadable: (cause) =>
+          this.#o.log.warn("the runtime lists what cannot be read, and that is left out", {
+            cause: (cause as Error).message,
           }),
         onConfigure: (request) => {
           session = sessionOf(id, request);

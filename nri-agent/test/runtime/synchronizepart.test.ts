@@ -67,7 +67,8 @@ describe("a part of a Synchronize", () => {
       hooks: hooks as RuntimeHooks,
       onConfigure: () => {},
       onSynchronize: (phase) => said.push(phase),
-      onDefect: (_, cause) => said.push((cause as Error).message),
+      onDefect: () => said.push("a defect"),
+      onUnreadable: (cause) => said.push((cause as Error).message),
       onHook: () => {},
       monotonic: () => 0,
     });
