@@ -87,7 +87,7 @@ describe("the driver's process, on a machine whose CPUs go offline and come back
     const one = node.claimed("meanwhile", 1);
     expect((await kubelet.prepare(one)).error).to.equal("");
     node.online("0-6");
-    await until("the slice follows", () => offered() === "6", SOON_MS, 20);
+    await until("the slice follows", () => offered() === "6", 2 * SOON_MS, 20);
     expect(await kubelet.unprepare(one)).to.equal("");
     expect(node.driver.log().split("cannot be read now")).to.have.length(2);
   });
