@@ -40,16 +40,22 @@ describe("the driver's process, after a loss", function () {
     agent.enforcer.state(create(GetStateRequestSchema)).allocations.find((one) => one.claim?.name === name)?.shares[0]
       ?.cpus ?? "none";
 
-  it("of checkpoint and CDI files knows from the agent who runs where, and blocks nobody", async () => {
-    await node.serveAgent();
-    await node.up();
-    await node.ready();
+  /** A claim whose container runs. */
+  const running = async (): Promise<{ run: ClaimReference; cpus: string }> => {
     const run = claimed("run", 3);
     expect((await kubelet.prepare(run)).error).to.equal("");
     const cpus = cpusOf("run");
     agent.cgroup.add("/kubepods/pu/c", cpus);
     const cdi = [`dra.k8s.io/cpu=claim-${run.uid}-cpus`];
     await agent.connect([pod("pu")], [container("pu", "c", { cdi, env: [`DRA_CPUSET_${run.uid}=${cpus}`] })]);
+    return { run, cpus };
+  };
+
+  it("of checkpoint and CDI files knows from the agent who runs where, and blocks nobody", async () => {
+    await node.serveAgent();
+    await node.up();
+    await node.ready();
+    const { run, cpus } = await running();
     await node.kill();
     rmSync(driver.stateDir, { recursive: true });
     rmSync(driver.cdiDir, { recursive: true });
@@ -66,12 +72,7 @@ describe("the driver's process, after a loss", function () {
     await node.serveAgent();
     await node.up();
     await node.ready();
-    const run = claimed("run", 3);
-    expect((await kubelet.prepare(run)).error).to.equal("");
-    const cpus = cpusOf("run");
-    agent.cgroup.add("/kubepods/pu/c", cpus);
-    const cdi = [`dra.k8s.io/cpu=claim-${run.uid}-cpus`];
-    await agent.connect([pod("pu")], [container("pu", "c", { cdi, env: [`DRA_CPUSET_${run.uid}=${cpus}`] })]);
+    const { run, cpus } = await running();
     expect(await kubelet.unprepare(run)).to.equal("");
     await node.kill();
     rmSync(driver.stateDir, { recursive: true });

@@ -1,22 +1,13 @@
 import { create } from "@bufbuild/protobuf";
-import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { ClaimProgressSchema, Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { expect } from "chai";
 import type { Entry } from "../../src/ledger/ledger.ts";
 import type { AgentLink } from "../../src/prepare/agentlink.ts";
 import { fulfil } from "../../src/prepare/fulfil.ts";
 import type { CdiPort } from "../../src/prepare/ports.ts";
+import { ENTRY } from "./entry.ts";
 
-const ENTRY: Entry = {
-  claim: { uid: "u", namespace: "d", name: "c" },
-  phase: "preparing",
-  consumers: [],
-  shares: [{ request: "r", pool: "n", device: "x", cpus: CpuSet.parse("2-3") }],
-  idle: CpuSet.empty,
-  isolated: false,
-  results: [],
-  operationId: "",
-};
+const PREPARING: Entry = { ...ENTRY, phase: "preparing" };
 
 describe("fulfilling a claim", () => {
   const impossible = create(ClaimProgressSchema, { claimUid: "u", progress: Progress.IMPOSSIBLE, why: "no" });
@@ -24,7 +15,7 @@ describe("fulfilling a claim", () => {
   const fulfilled = async (write: CdiPort["write"]): Promise<string> => {
     const cdi: Pick<CdiPort, "write"> = { write };
     const ports = { cdi: cdi as CdiPort, link: link as AgentLink };
-    return fulfil(ports, "claim d/c", ENTRY, AbortSignal.timeout(5000)).then(
+    return fulfil(ports, "claim d/c", PREPARING, AbortSignal.timeout(5000)).then(
       () => "fulfilled",
       (cause: unknown) => (cause as Error).message,
     );

@@ -1,22 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { ClaimProgressSchema, Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { expect } from "chai";
-import { Ledger, type Entry } from "../../src/ledger/ledger.ts";
+import { Ledger } from "../../src/ledger/ledger.ts";
 import type { AgentLink } from "../../src/prepare/agentlink.ts";
 import { Shortage } from "../../src/prepare/queue.ts";
 import { Releaser } from "../../src/prepare/releaser.ts";
-
-const ENTRY: Entry = {
-  claim: { uid: "u", namespace: "d", name: "c" },
-  phase: "prepared",
-  consumers: [],
-  shares: [{ request: "r", pool: "n", device: "x", cpus: CpuSet.parse("2-3") }],
-  idle: CpuSet.empty,
-  isolated: false,
-  results: [],
-  operationId: "",
-};
+import { ENTRY } from "./entry.ts";
 
 describe("releasing claims", () => {
   const stop = new AbortController();
