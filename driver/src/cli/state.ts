@@ -43,7 +43,7 @@ function tables(state: State): string {
     `runtime    ${state.runtime?.name ?? ""} ${state.runtime?.version ?? ""}, NRI ${state.nri?.nriVersion ?? ""}: ${word(SessionState, state.nri?.state ?? 0)}${state.nri?.why === "" ? "" : ` (${state.nri?.why ?? ""})`}`,
     `lever      ${word(Lever, state.lever)}${state.leverWhy === "" ? "" : ` (${state.leverWhy})`}`,
     `pool       shared ${state.pool?.shared ?? ""}, held ${dash(state.pool?.held)}, draining ${dash(state.pool?.draining)}, reserved ${dash(state.machine?.reserved)}`,
-    `restart    ${state.safeToRestart ? "safe" : `wait: ${state.safeToRestartWhy}`}`,
+    `restart    ${state.safeToRestart ? "no container is known to be in its termination grace" : `wait: ${state.safeToRestartWhy}`}`,
     ...state.problems.map((problem) => `problem    ${problem}`),
     "",
     ...columns([["CLAIM", "CPUS", "PODS"], ...claims]),

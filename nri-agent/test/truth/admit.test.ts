@@ -65,13 +65,15 @@ describe("what a container shows of a claim", () => {
       expect(read({ env: [env], cdiDevices: [device] })).to.deep.include({ kind: "malformed" });
     });
   }
-  it("is found in a millisecond, however many and long the variables are that a pod sets", () => {
+  it("is found at once, however many and long the variables are that a pod sets", () => {
     const value = "16383,0,".repeat(8000);
     const env = Array.from({ length: 60 }, (_, n) => `${names.CPUSET_ENV_PREFIX}${n}=${value}`);
     const began = performance.now();
     expect(read({ env })).to.deep.include({ kind: "forged" });
+    // All of them would take more than a second.
+    expect(performance.now() - began).to.be.below(20);
     expect(read({ env, mountDestinations: [names.GATE_PATH] }, false)).to.deep.include({ kind: "malformed" });
-    // One long value that the kubelet vouches for is read; the others are not.
+    // Where a gate mount vouches for them, as much is read as one claim could need.
     expect(performance.now() - began).to.be.below(300);
   });
   it("never throws, and never believes a claim without the kubelet's word", () => {

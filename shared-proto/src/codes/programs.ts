@@ -76,6 +76,7 @@ export const PROGRAM_CODES = {
     severity: "warning",
     meaning:
       "A container is in its termination grace; the runtime holds the lock that a new session needs until it is over.",
-    action: "Wait with the restart until the state says that it is safe.",
+    action:
+      "Wait with the restart until the state knows of none. containerd tells of a stop when it is over only: look, too, that no pod of the node is Terminating.",
   },
 } as const satisfies Record<string, Code>;
