@@ -31,6 +31,8 @@ export interface PlayedContainer {
   gated: boolean;
   stopping: boolean;
   annotations: Record<string, string>;
+  /** Of its spec: files of its cgroup, which runc writes after the mask, each time it writes that. */
+  files: Record<string, string>;
   env: string[];
   /** What its first instruction could run on. */
   first: CpuSet | undefined;
@@ -115,6 +117,7 @@ export class PlayedRuntime {
       gated: cdi.length > 0,
       stopping: false,
       annotations: {},
+      files: {},
       env: [...cdiEnv(more.cdi ?? []), ...(more.env ?? [])],
       first: undefined,
     };
@@ -129,6 +132,7 @@ export class PlayedRuntime {
     one.stored = cpu?.cpus ?? "";
     if (adjust?.mounts.some((mount) => mount.destination === `-${names.GATE_PATH}`) === true) one.gated = false;
     one.annotations = { ...adjust?.annotations };
+    one.files = { ...adjust?.linux?.resources?.unified };
     one.env.push(...(adjust?.env ?? []).map((entry) => `${entry.key}=${entry.value}`));
     this.apply(update);
     this.hooks?.postCreateContainer(pod.sandbox, this.message(one));
@@ -139,8 +143,8 @@ export class PlayedRuntime {
   async start(one: PlayedContainer): Promise<void> {
     one.state = "starting";
     this.kernel.mkdir(one.cgroup);
-    if (one.stored !== "") this.kernel.write(one.cgroup, CpuSet.parse(one.stored));
     this.kernel.setProcesses(one.cgroup, 1);
+    this.#write(one);
     const { hooks } = this;
     try {
       try {
@@ -182,7 +186,9 @@ export class PlayedRuntime {
   /** Somebody's UpdateContainerResources through the CRI; applied after the reply. */
   update(one: PlayedContainer, cpus: string): void {
     const answer = this.hooks?.updateContainer(one.pod.sandbox, this.message(one), undefined);
-    const own = answer?.update.find((update) => update.containerId === one.id)?.linux?.resources?.cpu?.cpus;
+    const resources = answer?.update.find((update) => update.containerId === one.id)?.linux?.resources;
+    const own = resources?.cpu?.cpus;
+    Object.assign(one.files, resources?.unified);
     if (own === "") this.emptySent.push(`update ${one.id}`);
     this.#set(one, own ?? cpus);
     this.apply((answer?.update ?? []).filter((update) => update.containerId !== one.id));
@@ -248,6 +254,14 @@ export class PlayedRuntime {
   #set(one: PlayedContainer, cpus: string): void {
     if (cpus === "") return;
     one.stored = cpus;
-    if (one.state === "running") this.kernel.write(one.cgroup, CpuSet.parse(cpus));
+    if (one.state === "running") this.#write(one);
+  }
+
+  #write(one: PlayedContainer): void {
+    if (one.stored !== "") this.kernel.write(one.cgroup, CpuSet.parse(one.stored));
+    for (const [file, text] of Object.entries(one.files)) {
+      if (file !== "cpuset.cpus.partition") throw new Error(`runc would write ${text} into ${file} of ${one.cgroup}`);
+      this.kernel.writePartition(one.cgroup, text as "root" | "isolated" | "member");
+    }
   }
 }

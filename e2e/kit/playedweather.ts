@@ -20,6 +20,8 @@ export class Weather {
   /** Steps until a dead agent is started. */
   #awayFor = 0;
   #file = true;
+  /** Somebody has changed cgroups since an agent was last there. */
+  #isMeddled = false;
 
   constructor(node: PlayedNode) {
     this.node = node;
@@ -69,6 +71,16 @@ export class Weather {
     if (found.length > 0) this.#fail(found);
   }
 
+  /** Started while no agent was there, after one had let it pass: the kernel keeps others off it, where it is alone in its pod. */
+  #judgeUnattended(one: PlayedContainer): void {
+    const { kernel, runtime, levers } = this.node;
+    if (levers.force !== "kernel" || one.cdi.length === 0 || this.#isMeddled) return;
+    if ([...runtime.containers.values()].some((other) => other !== one && other.pod === one.pod)) return;
+    const open = kernel.effective("").intersect(kernel.effective(one.cgroup));
+    if (!open.isEmpty)
+      this.#fail([`${one.id} was started unattended, and everybody may run on its CPUs ${open.toString()}`]);
+  }
+
   #fail(found: readonly string[]): never {
     throw new Error(
       `${found.join("\n")}\nafter\n  ${this.told.join("\n  ")}\nwarnings\n  ${this.node.warnings.slice(-10).join("\n  ")}`,
@@ -89,6 +101,7 @@ export class Weather {
   /** It is started again, on its own file or without one. */
   async #reborn(): Promise<void> {
     this.#awayFor = 0;
+    this.#isMeddled = false;
     this.node.kill();
     await this.node.clock.pass(200);
     this.#judge("now");
@@ -156,10 +169,13 @@ export class Weather {
         return;
       }
       case "start": {
-        const one = this.#which(step.which, (each) => each.state === "created");
+        // The kubelet creates no container of a pod before the one before it was started, or has failed for good.
+        const newest = new Map([...runtime.containers.values()].map((each) => [each.pod, each]));
+        const one = this.#which(step.which, (each) => each.state === "created" && newest.get(each.pod) === each);
         if (one === undefined) return;
         this.told.push(`start ${one.id}`);
         await node.begin(one);
+        if (node.isDead) this.#judgeUnattended(one);
         return;
       }
       case "stop":
@@ -203,6 +219,7 @@ export class Weather {
         if (step.how === "mask") node.kernel.write(one.cgroup, node.online);
         else if (step.how === "member") node.kernel.writePartition(one.cgroup, "member");
         else node.kernel.writeExclusive(one.pod.cgroup.slice(0, one.pod.cgroup.lastIndexOf("/")), CpuSet.empty);
+        this.#isMeddled = node.isDead;
         if (!node.isDead) await node.clock.pass(12_000);
         return;
       }

@@ -1,6 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import type { MaskMover } from "./mover.ts";
+import { nameOf, Neighbours, podCgroup } from "./neighbours.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
 import type { CgroupPort, Observer } from "./ports.ts";
@@ -14,10 +15,10 @@ import type { CgroupPort, Observer } from "./ports.ts";
  */
 export class ClaimStart {
   readonly #node: NodeKnowledge;
-  readonly #cgroup: CgroupPort;
   readonly #mover: MaskMover;
   readonly #partitions: Partitioner;
   readonly #observer: Observer;
+  readonly #neighbours: Neighbours;
 
   constructor(parts: {
     node: NodeKnowledge;
@@ -27,23 +28,31 @@ export class ClaimStart {
     observer: Observer;
   }) {
     this.#node = parts.node;
-    this.#cgroup = parts.cgroup;
     this.#mover = parts.mover;
     this.#partitions = parts.partitions;
     this.#observer = parts.observer;
+    this.#neighbours = new Neighbours(parts);
+  }
+
+  /** What the runtime has to write into files of the container's cgroup. */
+  filesOf({ role, cgroup }: ContainerRecord): Record<string, string> {
+    if (this.#node.levers.force !== "kernel" || role !== "claim" || cgroup === undefined) return {};
+    return { "cpuset.cpus.partition": this.#partitions.typeFor(cgroup) };
   }
 
   /** @returns "" or why the container must not run. */
   enforce(container: ContainerRecord): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
-    const stranger = this.#livingOn(container, wanted).find((other) => !this.#shares(other, container));
-    if (stranger !== undefined) return `${name(stranger)} of another claim still runs on them`;
+    const stranger = this.#neighbours.strangerOn(container, wanted);
+    if (stranger !== "") return stranger;
     if (this.#node.levers.force !== "kernel") {
       return this.#byMasksOnly(container, wanted, `the kernel lever is not in force here: ${this.#node.levers.why}`);
     }
-    if (container.uses.some((use) => this.#node.byMasks.has(use.claimUid)))
+    if (this.#goesByMasks(container)) {
+      this.#partitions.disown(cgroup);
       return this.#byMasksOnly(container, wanted, "its claim is held by masks until no container of it lives");
+    }
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") return "";
     // Masks cannot stop the kernel from balancing load: whoever does not run yet does not start.
@@ -74,7 +83,9 @@ export class ClaimStart {
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") {
       // A pod's partition holds the claims of all its containers.
-      const held = [container, ...this.#inPod(container)].flatMap((one) => one.uses.map((use) => use.claimUid));
+      const held = [container, ...this.#neighbours.inPod(container)].flatMap((one) =>
+        one.uses.map((use) => use.claimUid),
+      );
       for (const uid of new Set(held))
         if (this.#node.containersOf(uid).every((one) => one.phase === "created" || one.partition !== "none"))
           this.#node.byMasks.delete(uid);
@@ -86,24 +97,36 @@ export class ClaimStart {
   }
 
   /**
-   * A container was created in a pod of claim containers. Its cgroup, which the runtime makes next, would undo their partitions: a mask
-   * that meets a sibling's partition invalidates it, and what has no CPU of its pod's partition runs on all of them. So that changes now,
-   * and not at the start, which may come without us.
+   * A container was created, and the runtime needs us no more to start it. So what keeps others off its CPUs is laid out now: its cgroup will be
+   * made as a partition, or others are moved off by masks. And where its cgroup would undo a partition of its pod, that changes first: a mask that
+   * meets a sibling's partition invalidates it, and what has no CPU of its pod's partition runs on all of them.
+   * @returns "" or why it must not be created.
    */
-  beforeCgroup(container: ContainerRecord): void {
-    const { wanted } = container;
-    if (wanted === undefined || this.#node.levers.force !== "kernel") return;
+  beforeCgroup(container: ContainerRecord): string {
+    const { cgroup, wanted } = container;
+    if (wanted === undefined || this.#node.levers.force !== "kernel") return "";
     if (container.role !== "claim") {
       this.#leavePodPartition(container);
-      return;
+      return "";
     }
-    const mate = this.#inPod(container).find(
+    const mate = [...this.#neighbours.inPod(container), ...this.#neighbours.comingInPod(container)].find(
       ({ role, partition, wanted: its }) =>
         role === "claim" && (partition === "pod" || (partition === "own" && its?.overlaps(wanted) === true)),
     );
-    if (mate === undefined) return;
-    const why = this.enforce(mate);
-    if (why !== "") this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
+    if (mate !== undefined) {
+      const why = this.enforce(mate);
+      if (why !== "") this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
+    }
+    if (cgroup === undefined || container.partition !== "none") return "";
+    const stranger = this.#neighbours.strangerOn(container, wanted);
+    if (stranger !== "") return stranger;
+    if (this.#goesByMasks(container)) return "";
+    const why = this.#byPartition(container, cgroup, wanted);
+    if (why === "") return "";
+    if (this.#isIsolated(container)) return notIsolated(why);
+    this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
+    this.toMasks(container, why);
+    return "";
   }
 
   /**
@@ -133,7 +156,9 @@ export class ClaimStart {
   #leavePodPartition(container: ContainerRecord, evenIsolated = false): ContainerRecord | undefined {
     const pod = podCgroup(container);
     if (pod === undefined || this.#partitions.living(pod) === undefined) return undefined;
-    const users = this.#inPod(container).filter((one) => one.role === "claim");
+    const users = [...this.#neighbours.inPod(container), ...this.#neighbours.comingInPod(container)].filter(
+      (one) => one.role === "claim",
+    );
     const isolated = users.find((one) => this.#isIsolated(one));
     if (isolated !== undefined && !evenIsolated) return isolated;
     const first = users[0];
@@ -171,41 +196,61 @@ export class ClaimStart {
   }
 
   #byPartition(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
-    const coming = this.#comingInPod(container);
+    const coming = this.#neighbours.comingInPod(container);
     const overlapping = [
-      ...this.#livingOn(container, wanted),
+      ...this.#neighbours.livingOn(container, wanted),
       ...coming.filter((other) => other.wanted?.overlaps(wanted) === true),
     ];
     const pod = podCgroup(container);
     const podIsPartition = pod !== undefined && this.#partitions.living(pod) !== undefined;
-    if (overlapping.length === 0 && !podIsPartition) {
-      const why = this.#partitions.take(cgroup, this.#whole(container, wanted), this.#isIsolated(container), [
-        container,
-      ]);
-      if (why === "") this.#mark(container, "own", cgroup);
-      return why;
-    }
-    const mates = this.#inPod(container);
+    if (overlapping.length === 0 && !podIsPartition) return this.#alone(container, cgroup, wanted);
+    const mates = this.#neighbours.inPod(container);
     if (overlapping.some((other) => other.ref.podUid !== container.ref.podUid))
       return "a container of another pod runs on its CPUs";
     if (pod === undefined || mates.some((mate) => mate.role !== "claim")) {
       return "several containers of its pod use the CPUs, and the pod has shared containers too";
     }
-    const all = [...mates, container];
-    const inside = all.flatMap((one) => (one.partition === "own" && one.cgroup !== undefined ? [one.cgroup] : []));
-    const cpus = CpuSet.union([...all, ...coming].map((one) => this.#whole(one, one.wanted ?? CpuSet.empty)));
+    const all = [...mates, ...coming, container];
+    const inside = all.flatMap((one) => (this.#isItself(one) && one.cgroup !== undefined ? [one.cgroup] : []));
+    const cpus = CpuSet.union(all.map((one) => this.#whole(one, one.wanted ?? CpuSet.empty)));
     const isolated = all.some((one) => this.#isIsolated(one));
-    const why = this.#partitions.take(pod, cpus, isolated, [...all, ...coming], inside);
+    const why = this.#partitions.take(pod, cpus, isolated, all, inside);
     for (const one of all) {
-      if (why === "") this.#mark(one, "pod", pod);
-      else if (one.partition === "own") one.partition = "none";
-      if (why === "") this.#mover.settle(one);
+      if (why !== "") {
+        if (one.partition === "own") one.partition = "none";
+      } else if (one.phase === "created") one.partition = "pod";
+      else {
+        this.#mark(one, "pod", pod);
+        this.#mover.settle(one);
+      }
     }
     return why;
   }
 
-  #shares(other: ContainerRecord, container: ContainerRecord): boolean {
-    return container.uses.some((use) => this.#node.isOf(other, use.claimUid));
+  #alone(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
+    const cpus = this.#whole(container, wanted);
+    const isolated = this.#isIsolated(container);
+    if (container.phase === "created") {
+      const why = this.#partitions.expect(cgroup, cpus, isolated, container);
+      if (why === "") container.partition = "own";
+      return why;
+    }
+    const why = this.#partitions.take(cgroup, cpus, isolated, [container]);
+    if (why === "") this.#mark(container, "own", cgroup);
+    return why;
+  }
+
+  /** Where one of its claims is held by masks, all are. */
+  #goesByMasks({ uses }: ContainerRecord): boolean {
+    const goes = uses.some((use) => this.#node.byMasks.has(use.claimUid));
+    if (goes) this.keepOff(uses.map((use) => use.claimUid));
+    return goes;
+  }
+
+  /** A partition of its own: known as one, or one that the runtime has just made. */
+  #isItself({ partition, phase, cgroup }: ContainerRecord): boolean {
+    if (partition === "own") return true;
+    return phase === "starting" && cgroup !== undefined && this.#partitions.isCalledOne(cgroup);
   }
 
   #whole(container: ContainerRecord, wanted: CpuSet): CpuSet {
@@ -221,10 +266,10 @@ export class ClaimStart {
     }
     // Whoever still runs on the CPUs is moved now; the mover may not have come to it.
     for (const other of this.#node.containers.values()) {
-      if (other === container || other.phase === "created" || this.#shares(other, container)) continue;
+      if (other === container || other.phase === "created" || this.#neighbours.share(other, container)) continue;
       const on = this.#node.reach(other)?.intersect(wanted);
       if (on !== undefined && !on.isEmpty && this.#mover.settle(other, false) === "wrong")
-        return `${name(other)} still runs on CPUs ${on.toString()}`;
+        return `${nameOf(other)} still runs on CPUs ${on.toString()}`;
     }
     return "";
   }
@@ -248,50 +293,8 @@ export class ClaimStart {
     container.problem = "";
     this.#mover.look(container);
   }
-
-  #inPod(container: ContainerRecord): ContainerRecord[] {
-    return this.#alive((other) => other !== container && other.ref.podUid === container.ref.podUid);
-  }
-
-  #livingOn(container: ContainerRecord, cpus: CpuSet): ContainerRecord[] {
-    return this.#alive(
-      (other) => other !== container && other.role === "claim" && other.wanted?.overlaps(cpus) === true,
-    );
-  }
-
-  /** Claim containers of its pod that are created and not started: the runtime may give them cgroups at any time, with or without us. */
-  #comingInPod(container: ContainerRecord): ContainerRecord[] {
-    const found: ContainerRecord[] = [];
-    for (const other of this.#node.containers.values()) {
-      if (other === container || other.phase !== "created" || other.role !== "claim") continue;
-      if (other.ref.podUid === container.ref.podUid) found.push(other);
-    }
-    return found;
-  }
-
-  /** Containers with processes. One whose process just died may still be in the runtime's list with an empty cgroup. */
-  #alive(which: (container: ContainerRecord) => boolean): ContainerRecord[] {
-    const found: ContainerRecord[] = [];
-    for (const other of this.#node.containers.values()) {
-      if (other.phase === "created" || other.cgroup === undefined || !which(other)) continue;
-      if (this.#cgroup.populated(other.cgroup)) found.push(other);
-      else this.#partitions.forget(other);
-    }
-    return found;
-  }
-}
-
-function podCgroup(container: ContainerRecord): string | undefined {
-  const { cgroup } = container;
-  if (cgroup === undefined) return undefined;
-  const parent = cgroup.slice(0, cgroup.lastIndexOf("/"));
-  return parent.split("/").filter((part) => part !== "").length >= 2 ? parent : undefined;
 }
 
 function notIsolated(why: string): string {
   return `its claim asks for isolated CPUs, which only a cpuset partition gives: ${why}`;
-}
-
-function name({ ref }: ContainerRecord): string {
-  return `container ${ref.name} of pod ${ref.podNamespace}/${ref.podName}`;
 }

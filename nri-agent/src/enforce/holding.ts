@@ -39,6 +39,7 @@ export function holdClaims(parts: EnforcerParts): void {
   }
   const loose = [...node.containers.values()].filter((record) => isLoose(parts, record));
   for (const record of loose) recognise(parts, record);
+  checkPartitions(parts, (record) => loose.includes(record));
   const bare = loose.filter(({ partition }) => partition === "none");
   // All others are moved once, off all of these claims, and not once for each.
   claimStart.keepOff(bare.flatMap(({ uses }) => uses.map((use) => use.claimUid)));
@@ -49,6 +50,11 @@ export function holdClaims(parts: EnforcerParts): void {
     const why = claimStart.hold(record);
     if (record.partition === "none") for (const use of record.uses) failed.add(use.claimUid);
     if (why !== "") say.problem(notAlone(record, why), record.ref, CODES.maskFailed);
+  }
+  for (const record of node.containers.values()) {
+    if (record.role !== "claim" || record.phase !== "created" || record.partition !== "none") continue;
+    // Created in an earlier life, it may be started with or without us. What stands against it is said at its start.
+    claimStart.beforeCgroup(record);
   }
   if (node.truth === "confirmed") {
     partitions.releaseWhere((ids) => ![...ids].some((id) => node.containers.get(id)?.role === "claim"));

@@ -18,6 +18,7 @@ import { admit, type Admission } from "../truth/admit.ts";
 import type { MarkNames } from "../truth/marks.ts";
 import { endOlder, isolationClash } from "./podmates.ts";
 import { checkPartitions } from "./holding.ts";
+import { nameOf } from "./neighbours.ts";
 import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
 import { pinReply, sharedReply } from "./replies.ts";
@@ -119,8 +120,11 @@ export class HookHandler implements RuntimeHooks {
     this.#grantsAreOver(record.ref.id);
     record.wanted = node.wantedMask(record, node.pool());
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
-    // From this reply on the runtime needs us no more to start it: where its cgroup would undo a partition, that changes first.
-    this.#p.claimStart.beforeCgroup(record);
+    const why = this.#p.claimStart.beforeCgroup(record);
+    if (why !== "") {
+      const message = `dra.cpu: cannot create ${nameOf(record)} on CPUs ${record.wanted.toString()}: ${why}`;
+      this.#refuseCreate(record, { kind: "refuse", reason: "NOT_ENFORCED", message, uses: record.uses });
+    }
     record.wanted = node.wantedMask(record, node.pool());
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
     record.sent = record.wanted;
@@ -131,6 +135,7 @@ export class HookHandler implements RuntimeHooks {
     return pinReply(
       record.wanted,
       this.#p.machine.memoryNodes(record.wanted),
+      this.#p.claimStart.filesOf(record),
       decision.uses,
       reading.kind === "claims" ? reading.gates : [],
       update,
@@ -150,7 +155,7 @@ export class HookHandler implements RuntimeHooks {
     this.#p.failed.made(record.ref);
     record.phase = nextPhase(record.phase, "start");
     this.#p.mover.refresh();
-    const who = `container ${record.ref.name} of pod ${record.ref.podNamespace}/${record.ref.podName}`;
+    const who = nameOf(record);
     if (record.role === "claim") {
       const gone = record.uses.some((use) => {
         const state = this.#p.node.claim(use.claimUid)?.state;
@@ -205,8 +210,9 @@ export class HookHandler implements RuntimeHooks {
     this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
     const cpu = { cpus: wanted.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
     const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
+    const resources = { cpu, unified: this.#p.claimStart.filesOf(record) };
     return create(UpdateContainerResponseSchema, {
-      update: [{ containerId: record.ref.id, linux: { resources: { cpu } } }, ...update],
+      update: [{ containerId: record.ref.id, linux: { resources } }, ...update],
     });
   }
 
@@ -252,6 +258,7 @@ export class HookHandler implements RuntimeHooks {
   #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
     if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
     this.#refused.add(record.ref.id);
+    this.#p.node.containers.delete(record.ref.id);
     this.#p.observer.refused(refusal.reason);
     this.#p.say.refused(record.ref, refusal);
     // Who stands against it may have ended unseen.

@@ -45,6 +45,40 @@ export class Partitioner {
     return this.#living.get(path);
   }
 
+  /** What the runtime writes into `cpuset.cpus.partition` of a cgroup that it makes or updates. */
+  typeFor(path: string): "root" | "isolated" | "member" {
+    return this.#living.get(path)?.type ?? "member";
+  }
+
+  /**
+   * The runtime will make this cgroup, and a partition of it in the same breath ({@link typeFor} in its spec), also when nobody of us is there. The
+   * kernel lets it where the ancestors' lists grant it the CPUs of its mask, so these are written now.
+   * @returns "" or the kernel's reason, in which case nothing is left behind.
+   */
+  expect(path: string, cpus: CpuSet, isolated: boolean, container: ContainerRecord): string {
+    this.#living.set(path, living(path, cpus, isolated ? "isolated" : "root", [container]));
+    try {
+      this.#scanAbove(path);
+      this.#writeLists();
+      return "";
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      this.#undo(path, undefined, []);
+      return cause.message;
+    }
+  }
+
+  /** A cgroup that is no partition as far as we know may be called one: the runtime does so by the spec of its creation. */
+  disown(path: string): void {
+    if (this.#living.has(path) || !this.isCalledOne(path)) return;
+    this.#quietly(() => this.#cgroup.writePartition(path, "member"));
+    this.#quietly(() => this.#cgroup.writeExclusive(path, CpuSet.empty));
+  }
+
+  isCalledOne(path: string): boolean {
+    return readPartition(this.#cgroup.readPartition(path) ?? "").kind !== "member";
+  }
+
   /**
    * Makes a cgroup a partition: ancestors' lists top first, then its own two files, then the type; read back. Partitions
    * `inside` become part of it: all else is ready when they are given up, so that the CPUs are open for two writes only.
@@ -69,7 +103,7 @@ export class Partitioner {
       this.#writeLists();
       if (this.#living.get(path)?.ofPod === false) this.#cgroup.write(path, cpus);
       this.#cgroup.writeExclusive(path, cpus);
-      for (const one of inside) this.#cgroup.writePartition(one, "member");
+      for (const one of inside) this.#leave(one);
       this.#cgroup.writePartition(path, type);
       for (const one of inside) this.#quietly(() => this.#cgroup.writeExclusive(one, CpuSet.empty));
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
@@ -80,6 +114,15 @@ export class Partitioner {
       if (!(cause instanceof CgroupFault)) throw cause;
       this.#undo(path, before, inside);
       return cause.message;
+    }
+  }
+
+  /** One that is awaited has no cgroup yet. */
+  #leave(path: string): void {
+    try {
+      this.#cgroup.writePartition(path, "member");
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault) || cause.code !== "gone") throw cause;
     }
   }
 
@@ -132,9 +175,12 @@ export class Partitioner {
     this.#scanned.clear();
     for (const [path, containers] of users) {
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
-      const cpus = this.#cgroup.readExclusive(path);
+      if (reading.kind === "member") continue;
+      const list = this.#cgroup.readExclusive(path);
+      // One that the runtime made has its mask, and no list of its own yet.
+      const cpus = list?.isEmpty === true ? this.#cgroup.read(path)?.own : list;
       // An invalid one may have its CPUs still, so the lists above it stay as well.
-      if (reading.kind === "member" || cpus === undefined || cpus.isEmpty) continue;
+      if (cpus === undefined || cpus.isEmpty) continue;
       this.#living.set(path, living(path, cpus, reading.type, containers));
     }
     for (const { cgroup } of this.#node.containers.values()) if (cgroup !== undefined) this.#scanAbove(cgroup);

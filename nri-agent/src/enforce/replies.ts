@@ -21,10 +21,12 @@ export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateCont
  * the variable with the fixed name.
  *
  * @param mems NUMA nodes whose memory it may take, as a kernel list; "" for all.
+ * @param files of its cgroup, that the runtime writes after the mask (OCI `linux.resources.unified`).
  */
 export function pinReply(
   cpus: CpuSet,
   mems: string,
+  files: Record<string, string>,
   uses: readonly ClaimUse[],
   gates: readonly string[],
   update: ContainerUpdate[],
@@ -36,7 +38,7 @@ export function pinReply(
       annotations: { [names.annotation]: uids.join(",") },
       mounts: gates.map((destination) => ({ destination: `-${destination}` })),
       env: [{ key: names.cpusVariable, value: cpus.toString() }],
-      linux: { resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } } } },
+      linux: { resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } }, unified: files } },
     },
     update,
   });

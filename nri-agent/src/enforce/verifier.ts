@@ -54,6 +54,8 @@ export class Verifier {
         slice = clock.now();
       }
     }
+    // One that was created and never started has no event of its end.
+    this.#p.reaper.reap();
     mover.kick();
   }
 

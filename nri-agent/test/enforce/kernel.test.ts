@@ -94,20 +94,17 @@ describe("the kernel lever", () => {
     expect(broken(node, "settled")).to.deep.equal([]);
   });
 
-  it("refuses to start a claim's container on CPUs where another's still runs, in words for the pod", async () => {
+  it("refuses to create a claim's container on CPUs where another's still runs, in words for the pod", async () => {
     const node = await PlayedNode.up();
     const first = await node.claim({ cpus: "4-5" }, ["p"]);
     const x = await node.run("p", "x", first);
     await node.release(first);
     await node.forget(first);
-    const y = node.create("q", "y", await node.claim({ cpus: "5-6" }, ["q"]));
-    const refused = await node.begin(y).then(
-      () => "started",
-      (cause: unknown) => (cause as Error).message,
+    const second = await node.claim({ cpus: "5-6" }, ["q"]);
+    expect(() => node.create("q", "y", second)).to.throw(
+      /^dra\.cpu: cannot create container y of pod default\/q on CPUs 5-6: container x of pod default\/p of another claim still runs on them$/,
     );
-    expect(refused).to.match(
-      /^dra\.cpu: cannot start container y of pod default\/q on CPUs 5-6: container x of pod default\/p/,
-    );
+    expect(node.state().containers.some((one) => one.ref?.id === "y")).to.equal(false);
     expect(node.kernel.effective(x.cgroup).toString()).to.equal("4-5");
     expect(broken(node, "settled")).to.deep.equal([]);
   });

@@ -1,6 +1,6 @@
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { expect } from "chai";
-import type { PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
+import { cdiOf, type PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
 import { broken, leftovers } from "../../../e2e/kit/playedpromises.ts";
 import type { PlayedContainer } from "../../../e2e/kit/playedruntime.ts";
@@ -80,6 +80,21 @@ describe("a claim that several containers of a pod use", () => {
     await node.clock.pass(3000);
     expect(on(node, s)).to.equal("0-15");
   });
+
+  for (const dies of [false, true]) {
+    it(`takes other claims of its container along to masks${dies ? ", though the agent dies before the start" : ""}`, async () => {
+      await node.run("p", "x", claim);
+      await node.run("p", "plain");
+      const other = await node.claim({ cpus: "8" }, ["p"]);
+      const both = [...cdiOf(claim), ...cdiOf(other)];
+      const z = node.runtime.create(node.runtime.pod("p"), "z", { cdi: both });
+      await node.clock.settle();
+      if (dies) node.kill();
+      await node.begin(z);
+      expect([on(node, z), on(node, s)]).to.deep.equal(["4-5,8", "0-3,6-7,9-15"]);
+      if (dies) await node.start();
+    });
+  }
 
   it("goes from the pod's partition to masks when a container without a claim is created, before its cgroup is there", async () => {
     const x = await node.run("p", "x", claim);
