@@ -77,16 +77,12 @@ export function percentile(values: readonly number[], p: number): number {
 }
 
 /**
- * Threads outside of all pods that might run on a CPU while a claim's container did. What the kernel's partitions promise; masks keep containers off only. A container whose
- * start nobody has seen, since the agent ended after it had answered the creation, has its partition when an agent is back.
+ * Threads outside of all pods that might run on a CPU while a claim's container did. What the kernel's partitions promise; masks keep containers off only.
  *
  * @returns a sentence for each thread, and how many looks could have found one.
  */
 export function intruders(recording: Recording, facts: Facts): { found: string[]; looks: number } {
-  const claimed = alone(
-    statesOf(recording, facts).filter((one) => one.claim !== undefined),
-    facts,
-  );
+  const claimed = statesOf(recording, facts).filter((one) => one.claim !== undefined);
   const looks = recording.strangerLooks.filter(({ from, to }) =>
     claimed.some((one) => one.from <= from && to <= one.sure),
   ).length;
@@ -104,18 +100,6 @@ export function intruders(recording: Recording, facts: Facts): { found: string[]
         ];
   });
   return { found, looks };
-}
-
-/** Of claims' containers, while each is to have a partition. */
-function alone(states: readonly State[], { away }: Facts): State[] {
-  const begun = new Map<string, number>();
-  for (const { seen, from } of states) if (!begun.has(seen.container)) begun.set(seen.container, from);
-  return states.flatMap((state) => {
-    const start = begun.get(state.seen.container) ?? state.from;
-    const unseen = away.find(({ from, to }) => from <= start && start <= to);
-    const from = unseen === undefined ? state.from : Math.max(state.from, unseen.to + MOST_MS);
-    return from < state.sure ? [{ ...state, from }] : [];
-  });
 }
 
 /** Only of containers whose own program runs. */

@@ -106,6 +106,34 @@ await lab.row(ROWS[8], async () => {
   await drained(c1.uid);
 });
 await lab.row(ROWS[9], async () => {
+  for (const isolated of [false, true]) {
+    const type = isolated ? "isolated" : "root";
+    const pod = await pods.pod(`unattended-${type}`);
+    const claim = await agent.claim({ cpus: "4-5" }, [pod], { isolated });
+    const id = await pods.create(pod, "x", { cdi: Object.values(claim.ids) });
+    await others("0-7,12-15", s1);
+    agent.daemon?.signal("SIGKILL");
+    await agent.daemon?.exited;
+    const x = await pods.start(pod, "x", id);
+    const partition = `${x.cgroup}/cpuset.cpus.partition`;
+    await firstWords(x, "4-5");
+    same("partition", file(partition), type);
+    await others("0-3,6-7,12-15", s1);
+    agent.start();
+    await agent.replace();
+    await agent.synchronized(60_000);
+    same("its own list", file(`${x.cgroup}/cpuset.cpus.exclusive`), "4-5");
+    await pods.cri.call("updateContainerResources", { containerId: x.id, linux: { cpuShares: 512n } });
+    same("partition", file(partition), type);
+    same("x runs on", x.allowed(), "4-5");
+    await others("0-3,6-7,12-15", s1);
+    await pods.removePod(pod);
+    await agent.release(claim.uid);
+    await drained(claim.uid);
+    await others("0-7,12-15", s1);
+  }
+});
+await lab.row(ROWS[10], async () => {
   c1 = await agent.claim({ cpus: "4-5" }, [p1], { isolated: true, idle: "6" });
   same("s1's own mask when the claim is prepared", file(`${s1.cgroup}/cpuset.cpus`), "0-5,7-15");
   x1 = await claimed(p1, "x1c", c1);
@@ -118,7 +146,7 @@ await lab.row(ROWS[9], async () => {
   await agent.release(c1.uid);
   await drained(c1.uid);
 });
-await lab.row(ROWS[10], async () => {
+await lab.row(ROWS[11], async () => {
   for (let n = 0; n < 4; n++) {
     const pod = await pods.pod(`turn${n}`, n % 2 === 0 ? "besteffort" : "burstable");
     const claim = await agent.claim({ cpus: "4-5" }, [pod]);
@@ -131,7 +159,7 @@ await lab.row(ROWS[10], async () => {
     await drained(claim.uid);
   }
 });
-await lab.row(ROWS[11], async () => {
+await lab.row(ROWS[12], async () => {
   const pod = await pods.pod("together");
   c1 = await agent.claim({ a: "4", b: "5" }, [pod]);
   const both = Object.values(c1.ids);
@@ -142,7 +170,7 @@ await lab.row(ROWS[11], async () => {
   const podCgroup = `/kubepods/besteffort/pod${pod.uid}`;
   same("partition of the pod", file(`${podCgroup}/cpuset.cpus.partition`), "root");
   await others("0-3,6-7,12-15", s1);
-  await lab.row(ROWS[12], async () => {
+  await lab.row(ROWS[13], async () => {
     const c = await pods.run(pod, "c");
     await firstWords(c, "0-3,6-7,12-15");
     await becomes("a runs on", () => a.allowed(), "4-5");
@@ -156,7 +184,7 @@ await lab.row(ROWS[11], async () => {
   await drained(c1.uid);
   await becomes("s1 runs on", () => s1.allowed(), "0-7,12-15");
 });
-await lab.row(ROWS[13], async () => {
+await lab.row(ROWS[14], async () => {
   const pod = await pods.pod("mixed");
   c1 = await agent.claim({ cpus: "4-5" }, [pod]);
   const plain = await pods.run(pod, "plain");
@@ -170,7 +198,7 @@ await lab.row(ROWS[13], async () => {
   await agent.release(c1.uid);
   await drained(c1.uid);
 });
-await lab.row(ROWS[14], async () => {
+await lab.row(ROWS[15], async () => {
   await pods.remove(x2);
   await agent.release(c2.uid);
   await drained(c2.uid);
@@ -189,7 +217,7 @@ await lab.row(ROWS[14], async () => {
 const hot = await pods.pod("hot");
 const c3 = await agent.claim({ cpus: "4-5" }, [hot]);
 const x3 = await claimed(hot, "x3", c3);
-await lab.row(ROWS[15], async () => {
+await lab.row(ROWS[16], async () => {
   await firstWords(x3, "4-5");
   await setOnline(4, false);
   await becomes("x3 runs on", () => x3.allowed(), "5");
@@ -210,7 +238,7 @@ await lab.row(ROWS[15], async () => {
   await agent.release(c4.uid);
   await drained(c4.uid);
 });
-await lab.row(ROWS[16], async () => {
+await lab.row(ROWS[17], async () => {
   const escapes = async (): Promise<number> => Number((await agent.state()).counters?.escapes);
   const before = await escapes();
   await setOnline(4, false);
@@ -232,7 +260,7 @@ await lab.row(ROWS[16], async () => {
   await becomes("x3 runs on", () => x3.allowed(), "4-5", 30_000);
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15", 30_000);
 });
-await lab.row(ROWS[17], async () => {
+await lab.row(ROWS[18], async () => {
   const times: number[] = [];
   // The agent looks each second by itself: where all are put right much sooner, the kernel has announced them.
   for (let n = 0; n < 5; n++) {
@@ -247,7 +275,7 @@ await lab.row(ROWS[17], async () => {
   if (median > 400) throw new Error(`put right after ${median} ms in the median, wanted 400`);
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
 });
-await lab.row(ROWS[18], async () => {
+await lab.row(ROWS[19], async () => {
   const next = async (lever: "auto" | "file", partition: string, own: string): Promise<void> => {
     await agent.daemon?.stop();
     agent.start(lever);
@@ -270,7 +298,7 @@ const metrics = await (await fetch("http://127.0.0.1:8081/metrics")).text();
 console.log(
   metrics
     .split("\n")
-    .filter((line) => /hook_duration_seconds_(sum|count)\{hook="StartContainer"/.test(line))
+    .filter((line) => /hook_duration_seconds_(sum|count)\{hook="(Create|Start)Container"/.test(line))
     .join("\n"),
 );
 await lab.end();

@@ -9,6 +9,7 @@ export const PARTITION_ROWS = [
   "a host process cannot move onto claimed CPUs",
   "a claim's container removed while the agent is dead: its CPUs are everybody's",
   "agent back: stale lists are cleaned, and the claim's next container takes the CPUs back",
+  "a claim's container that was created is started while the agent is dead: the runtime makes its partition, and the next agent takes it up",
   "an isolated claim, with a sibling kept idle by masks before its container starts",
   "four claims in and out of two QoS classes on the same CPUs",
   "a claim shared by all containers of a pod: the pod is the partition",
