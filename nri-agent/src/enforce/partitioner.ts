@@ -177,10 +177,12 @@ export class Partitioner {
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
       if (reading.kind === "member") continue;
       const list = this.#cgroup.readExclusive(path);
-      // One that the runtime made has its mask, and no list of its own yet.
-      const cpus = list?.isEmpty === true ? this.#cgroup.read(path)?.own : list;
+      // One that the runtime made has its mask, and no list of its own yet: whoever wrote that mask would change the partition.
+      const isBare = list?.isEmpty === true;
+      const cpus = isBare ? this.#cgroup.read(path)?.own : list;
       // An invalid one may have its CPUs still, so the lists above it stay as well.
       if (cpus === undefined || cpus.isEmpty) continue;
+      if (isBare && reading.kind === "valid") this.#quietly(() => this.#cgroup.writeExclusive(path, cpus));
       this.#living.set(path, living(path, cpus, reading.type, containers));
     }
     for (const { cgroup } of this.#node.containers.values()) if (cgroup !== undefined) this.#scanAbove(cgroup);

@@ -37,7 +37,7 @@ describe("a claim's container that was created, and is started while no agent is
       ]);
       expect(node.kernel.readPartition(x.cgroup)).to.equal(isolated ? "isolated" : "root");
       await node.start();
-      expect(node.hand.writes).to.deep.equal([]);
+      expect(node.hand.writes).to.deep.equal([`cpuset.cpus.exclusive ${x.cgroup}=4-5`]);
       expect(node.counts["escapes"] ?? 0).to.equal(0);
       await node.clock.pass(15_000);
       expect(broken(node, "settled")).to.deep.equal([]);
