@@ -11,7 +11,8 @@ export interface Wish {
 }
 
 export type WishReading =
-  { readonly kind: "wish"; readonly wish: Wish } | { readonly kind: "wrong"; readonly problems: readonly string[] };
+  | { readonly kind: "wish"; readonly wish: Wish }
+  | { readonly kind: "wrong"; readonly problems: readonly string[] };
 
 interface Layer {
   readonly from: string;

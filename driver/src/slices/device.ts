@@ -15,7 +15,8 @@ export interface Device {
       string,
       {
         readonly mapping:
-          { readonly capacityKey: string; readonly capacityMultiplier: string } | { readonly deviceMultiplier: string };
+          | { readonly capacityKey: string; readonly capacityMultiplier: string }
+          | { readonly deviceMultiplier: string };
       }
     >
   >;

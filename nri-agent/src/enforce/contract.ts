@@ -22,7 +22,13 @@ import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts
  * - `stopping`: UNAVAILABLE
  */
 export type ContractCode =
-  "epoch-too-low" | "revision-gap" | "digest-mismatch" | "bad-message" | "protocol" | "disk" | "stopping";
+  | "epoch-too-low"
+  | "revision-gap"
+  | "digest-mismatch"
+  | "bad-message"
+  | "protocol"
+  | "disk"
+  | "stopping";
 
 export class ContractFault extends Error {
   override readonly name = "ContractFault";

@@ -1,5 +1,6 @@
 export type CgroupPath =
-  { readonly kind: "path"; readonly path: string } | { readonly kind: "bad"; readonly why: string };
+  | { readonly kind: "path"; readonly path: string }
+  | { readonly kind: "bad"; readonly why: string };
 
 const SEGMENT = /^[A-Za-z0-9_@:.\-\\]{1,255}$/;
 

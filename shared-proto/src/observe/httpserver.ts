@@ -4,7 +4,8 @@ import { holdsUp, unsuits } from "../codes/codes.ts";
 
 /** Answers of one path: status, type and text. */
 export type Page = () =>
-  Promise<{ status: number; type: string; body: string }> | { status: number; type: string; body: string };
+  | Promise<{ status: number; type: string; body: string }>
+  | { status: number; type: string; body: string };
 
 /**
  * A small HTTP server for probes and metrics: known paths, GET and HEAD only, bounded in time and connections.
