@@ -57,15 +57,12 @@ export class FakeWorld {
   async listen(): Promise<void> {
     await this.runtime.listen();
     await this.api.listen();
-    const overlay = join(this.dir, "machine.json");
-    writeFileSync(
-      overlay,
-      JSON.stringify({
-        "/sys/devices/system/cpu/online": ONLINE,
-        "/sys/devices/system/cpu/present": ONLINE,
-        "/sys/devices/system/node/node0/cpulist": ONLINE,
-      }),
+    const overlay = join(this.dir, "machine.yaml");
+    // In the form that `dracpu topology` writes: the driver reads which CPUs are online before it gives some away, which on a node is one short file.
+    const cpus = ["cpu/online", "cpu/present", "node/node0/cpulist"].map(
+      (path) => `"/sys/devices/system/${path}": "${ONLINE}"\n`,
     );
+    writeFileSync(overlay, cpus.join(""));
     this.#driver = new DriverProcess({
       dir: this.dir,
       argv: this.#programs.driver,

@@ -133,6 +133,8 @@ async function hooks(figures: Figures, world: FakeWorld, shared: number): Promis
   await calls(figures, world, shared === 0 ? ", the agent's first" : `, while ${shared} are moved`, FIRST);
   await settled(world);
   await calls(figures, world, "", HOOKS, 2);
+  // They have ended: the kernel would not keep a process of theirs, and the agent would ask for it beside each hook of the next round.
+  for (const { id } of containers) world.cgroups.remove(id);
 }
 
 async function settled(world: FakeWorld): Promise<void> {

@@ -46,10 +46,14 @@ export function withoutOtherEnvironment(bytes: Uint8Array, prefixes: readonly Ui
       reader.skip(type, field);
       continue;
     }
-    const entry = reader.bytes();
-    if (prefixes.some((prefix) => beginsWith(entry, prefix))) continue;
+    const size = reader.uint32();
+    const entry = reader.pos;
+    reader.pos += size;
+    if (reader.pos > reader.len) throw new RangeError("an entry of the environment is cut");
+    if (beginsWithOne(bytes, entry, reader.pos, prefixes)) continue;
     kept ??= new Uint8Array(bytes.length);
-    kept.set(bytes.subarray(from, begin), length);
+    // Between two that are left out there is nothing.
+    if (begin > from) kept.set(bytes.subarray(from, begin), length);
     length += begin - from;
     from = reader.pos;
   }
@@ -58,6 +62,11 @@ export function withoutOtherEnvironment(bytes: Uint8Array, prefixes: readonly Ui
   return kept.subarray(0, length + bytes.length - from);
 }
 
-function beginsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
-  return bytes.length >= prefix.length && prefix.every((byte, n) => bytes[n] === byte);
+function beginsWithOne(bytes: Uint8Array, at: number, end: number, prefixes: readonly Uint8Array[]): boolean {
+  for (const prefix of prefixes) {
+    let n = 0;
+    while (n < prefix.length && at + n < end && bytes[at + n] === prefix[n]) n += 1;
+    if (n === prefix.length) return true;
+  }
+  return false;
 }
