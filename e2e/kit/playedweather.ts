@@ -17,6 +17,8 @@ export class Weather {
   readonly node: PlayedNode;
   readonly told: string[] = [];
   #containers = 0;
+  /** Which container of each pod was created last. */
+  readonly #newest = new Map<string, string>();
   /** Steps until a dead agent is started. */
   #awayFor = 0;
   #file = true;
@@ -163,6 +165,7 @@ export class Weather {
           `${step.do} ${id} in ${pod}${claim === undefined ? "" : ` on ${claim.uid.slice(0, 8)} ${request ?? ""}`}`,
         );
         if (claim !== undefined && !node.isDead && !(await this.#isReady(claim))) return;
+        this.#newest.set(pod, id);
         const sandbox = runtime.pod(pod, PODS.indexOf(pod) % 2 === 0 ? "besteffort" : "burstable");
         if (step.do === "run") await node.run(sandbox, id, claim, request);
         else node.create(sandbox, id, claim);
@@ -170,8 +173,10 @@ export class Weather {
       }
       case "start": {
         // The kubelet creates no container of a pod before the one before it was started, or has failed for good.
-        const newest = new Map([...runtime.containers.values()].map((each) => [each.pod, each]));
-        const one = this.#which(step.which, (each) => each.state === "created" && newest.get(each.pod) === each);
+        const one = this.#which(
+          step.which,
+          (each) => each.state === "created" && this.#newest.get(each.pod.sandbox.uid) === each.id,
+        );
         if (one === undefined) return;
         this.told.push(`start ${one.id}`);
         await node.begin(one);
@@ -215,12 +220,16 @@ export class Weather {
         const one = this.#which(step.which, (each) => each.state === "running");
         // By updates alone, it is put right as long as nobody stops it, with replies at the next hook.
         if (one === undefined || node.levers.masks === "runtime") return;
+        if (node.isDead && node.levers.force === "file") return;
         this.told.push(`somebody meddles with ${step.how} of ${one.id}`);
         if (step.how === "mask") node.kernel.write(one.cgroup, node.online);
         else if (step.how === "member") node.kernel.writePartition(one.cgroup, "member");
         else node.kernel.writeExclusive(one.pod.cgroup.slice(0, one.pod.cgroup.lastIndexOf("/")), CpuSet.empty);
         this.#isMeddled = node.isDead;
         if (!node.isDead) await node.clock.pass(12_000);
+        // It died over it: with masks alone nobody puts right what somebody does to a claim's own container.
+        if (node.isDead && node.levers.force === "file")
+          node.kernel.write(one.cgroup, one.stored === "" ? node.online : CpuSet.parse(one.stored));
         return;
       }
       case "reconnect":

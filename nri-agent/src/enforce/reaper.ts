@@ -5,6 +5,7 @@ import { CgroupFault, type CgroupPort, type Clock } from "./ports.ts";
 
 const FIRST_MS = 20;
 const MAX_MS = 500;
+const SLICE_MS = 1;
 /** Between the creation of a container and its start the kubelet does nothing of its own. */
 const STARTS_WITHIN_MS = 120_000;
 
@@ -21,6 +22,11 @@ export class Reaper {
   readonly #onGone: (gone: readonly ContainerRecord[]) => void;
   #cancelTimer: (() => void) | undefined;
   #waitMs = FIRST_MS;
+  #passedAt = -Infinity;
+  #isPassing = false;
+  #isStopped = false;
+  /** Somebody was told of while a pass went on. */
+  #isExpected = false;
 
   constructor(parts: {
     node: NodeKnowledge;
@@ -36,28 +42,43 @@ export class Reaper {
     this.#onGone = parts.onGone;
   }
 
-  /** Something may go soon. */
+  /** Something may go soon. What comes within {@link FIRST_MS} is asked for together: a node that is drained has a hundred containers in their grace. */
   expect(): void {
     this.#waitMs = FIRST_MS;
-    this.#schedule(0);
+    if (this.#isPassing) this.#isExpected = true;
+    else this.#schedule(Math.max(0, this.#passedAt + FIRST_MS - this.#clock.now()));
   }
 
-  /** Asks now, of the containers that may be gone. @returns those that still live. */
-  reap(): ContainerRecord[] {
+  /** Asks of the containers that may be gone, a slice at a time. */
+  async #pass(): Promise<void> {
     const gone: ContainerRecord[] = [];
-    const waiting: ContainerRecord[] = [];
-    for (const container of this.#node.containers.values()) {
+    let waiting = 0;
+    let slice = this.#clock.now();
+    for (const container of [...this.#node.containers.values()]) {
       if (!this.#mayGo(container)) continue;
-      if (this.#lives(container)) waiting.push(container);
+      if (this.#lives(container)) waiting += 1;
       else gone.push(container);
+      if (this.#clock.now() - slice < SLICE_MS) continue;
+      await this.#clock.yield();
+      slice = this.#clock.now();
     }
+    // Meanwhile one may have been started, or another life of the list has begun.
+    this.#forget(gone.filter((one) => this.#node.containers.get(one.ref.id) === one && this.#mayGo(one)));
+    this.#passedAt = this.#clock.now();
+    this.#isPassing = false;
+    if (waiting === 0 && !this.#isExpected) return;
+    this.#waitMs = this.#isExpected ? FIRST_MS : Math.min(this.#waitMs * 2, MAX_MS);
+    this.#isExpected = false;
+    this.#schedule(this.#waitMs);
+  }
+
+  #forget(gone: readonly ContainerRecord[]): void {
     for (const container of gone) {
       this.#node.containers.delete(container.ref.id);
       this.#partitions.forget(container);
     }
     for (const uid of this.#node.byMasks) if (this.#node.containersOf(uid).length === 0) this.#node.byMasks.delete(uid);
     if (gone.length > 0) this.#onGone(gone);
-    return waiting;
   }
 
   /**
@@ -90,15 +111,15 @@ export class Reaper {
 
   #schedule(ms: number): void {
     this.#cancelTimer?.();
+    if (this.#isStopped) return;
     this.#cancelTimer = this.#clock.later(ms, () => {
-      const waiting = this.reap();
-      if (waiting.length === 0) return;
-      this.#waitMs = Math.min(this.#waitMs * 2, MAX_MS);
-      this.#schedule(this.#waitMs);
+      this.#isPassing = true;
+      void this.#pass();
     });
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#cancelTimer?.();
   }
 }

@@ -55,7 +55,7 @@ export class Verifier {
       }
     }
     // One that was created and never started has no event of its end.
-    this.#p.reaper.reap();
+    this.#p.reaper.expect();
     mover.kick();
   }
 

@@ -247,6 +247,7 @@ describe("an isolated claim", () => {
     expect(await refusal(() => node.run(pod, "x", claim)))
       .to.include("cannot start container x")
       .and.include("isolated");
+    await node.clock.pass(50);
     expect(leftovers(node).filter((line) => !line.includes("invalid"))).to.deep.equal([]);
   });
 
