@@ -201,7 +201,9 @@ export class PlayedRuntime {
       const one = this.containers.get(containerId);
       const cpus = linux?.resources?.cpu?.cpus ?? "";
       if (cpus === "") this.emptySent.push(`update ${containerId}`);
-      if (one !== undefined) this.#set(one, cpus);
+      if (one === undefined) continue;
+      Object.assign(one.files, linux?.resources?.unified);
+      this.#set(one, cpus);
     }
   }
 
@@ -234,7 +236,7 @@ export class PlayedRuntime {
       env: [...one.env],
       annotations: { ...one.annotations },
       mounts: one.gated ? [{ destination: names.GATE_PATH }] : [],
-      linux: { cgroupsPath: one.cgroup, resources: { cpu: { cpus: one.stored } } },
+      linux: { cgroupsPath: one.cgroup, resources: { cpu: { cpus: one.stored }, unified: { ...one.files } } },
       CDIDevices: one.cdi.map((name) => ({ name })),
     });
   }

@@ -175,7 +175,9 @@ export class Weather {
         // The kubelet creates no container of a pod before the one before it was started, or has failed for good.
         const one = this.#which(
           step.which,
-          (each) => each.state === "created" && this.#newest.get(each.pod.sandbox.uid) === each.id,
+          (each) =>
+            each.state === "created" &&
+            (node.levers.force !== "kernel" || this.#newest.get(each.pod.sandbox.uid) === each.id),
         );
         if (one === undefined) return;
         this.told.push(`start ${one.id}`);

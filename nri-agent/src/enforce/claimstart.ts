@@ -6,6 +6,9 @@ import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
 import type { CgroupPort, Observer } from "./ports.ts";
 
+/** Where one of a container's claims is held by masks, all are. */
+const BY_MASKS = "its claim is held by masks until no container of it lives";
+
 /**
  * Gives a container that is about to run its claim's CPUs alone, by the best lever that can.
  *
@@ -34,36 +37,31 @@ export class ClaimStart {
     this.#neighbours = new Neighbours(parts);
   }
 
-  /** What the runtime has to write into files of the container's cgroup. */
-  filesOf({ role, cgroup }: ContainerRecord): Record<string, string> {
-    if (this.#node.levers.force !== "kernel" || role !== "claim" || cgroup === undefined) return {};
-    return { "cpuset.cpus.partition": this.#partitions.typeFor(cgroup) };
-  }
-
   /** @returns "" or why the container must not run. */
   enforce(container: ContainerRecord): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
     const stranger = this.#neighbours.strangerOn(container, wanted);
     if (stranger !== "") return stranger;
-    if (this.#node.levers.force !== "kernel") {
-      return this.#byMasksOnly(container, wanted, `the kernel lever is not in force here: ${this.#node.levers.why}`);
-    }
-    if (this.#goesByMasks(container)) {
-      this.#partitions.disown(cgroup);
-      return this.#byMasksOnly(container, wanted, "its claim is held by masks until no container of it lives");
+    const { force, why: noKernel } = this.#node.levers;
+    if (force !== "kernel" || this.#isByMasks(container)) {
+      if (force === "kernel") this.keepOff(uidsOf(container));
+      // The runtime has made it one, by the spec of an earlier life or of its creation.
+      if (container.storedType !== "") this.#partitions.disown(cgroup);
+      const lost = force === "kernel" ? BY_MASKS : `the kernel lever is not in force here: ${noKernel}`;
+      return this.#byMasksOnly(container, wanted, lost);
     }
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") return "";
     // Masks cannot stop the kernel from balancing load: whoever does not run yet does not start.
-    if (this.#isIsolated(container) && container.phase === "starting") return notIsolated(why);
+    if (this.#node.isIsolated(container) && container.phase === "starting") return notIsolated(why);
     this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
     this.toMasks(container, why);
     return this.#byMasksOnly(container, wanted, why);
   }
 
   #byMasksOnly(container: ContainerRecord, wanted: CpuSet, lost: string): string {
-    const isolated = this.#isIsolated(container);
+    const isolated = this.#node.isIsolated(container);
     if (isolated && container.phase === "starting") return notIsolated(lost);
     const why = this.#byMask(container, wanted);
     if (why !== "" || !isolated) return why;
@@ -77,8 +75,7 @@ export class ClaimStart {
   hold(container: ContainerRecord, invalid?: string): string {
     const { cgroup, wanted } = container;
     if (cgroup === undefined || wanted === undefined) return container.problem || "its CPUs are not known";
-    const claims = container.uses.map((use) => use.claimUid);
-    this.keepOff(claims, invalid !== undefined);
+    this.keepOff(uidsOf(container), invalid !== undefined);
     if (invalid !== undefined) this.#partitions.release(invalid);
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") {
@@ -109,21 +106,27 @@ export class ClaimStart {
       this.#leavePodPartition(container);
       return "";
     }
-    const mate = [...this.#neighbours.inPod(container), ...this.#neighbours.comingInPod(container)].find(
-      ({ role, partition, wanted: its }) =>
-        role === "claim" && (partition === "pod" || (partition === "own" && its?.overlaps(wanted) === true)),
-    );
-    if (mate !== undefined) {
-      const why = this.enforce(mate);
-      if (why !== "") this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
-    }
-    if (cgroup === undefined || container.partition !== "none") return "";
+    if (cgroup === undefined) return "";
     const stranger = this.#neighbours.strangerOn(container, wanted);
     if (stranger !== "") return stranger;
-    if (this.#goesByMasks(container)) return "";
-    const why = this.#byPartition(container, cgroup, wanted);
+    for (const mate of [...this.#neighbours.inPod(container), ...this.#neighbours.comingInPod(container)]) {
+      const { role, partition, wanted: its } = mate;
+      if (role !== "claim" || (partition !== "pod" && !(partition === "own" && its?.overlaps(wanted) === true)))
+        continue;
+      const why = this.enforce(mate);
+      if (why !== "" && mate.phase !== "created")
+        this.#warn("a running container does not have its CPUs alone beside a new one", mate, why);
+      // The pod is the partition of all of them.
+      if (container.partition !== "none") return "";
+    }
+    const isByMasks = this.#isByMasks(container);
+    const why = isByMasks ? BY_MASKS : this.#byPartition(container, cgroup, wanted);
     if (why === "") return "";
-    if (this.#isIsolated(container)) return notIsolated(why);
+    if (this.#node.isIsolated(container)) return notIsolated(why);
+    if (isByMasks) {
+      this.keepOff(uidsOf(container));
+      return "";
+    }
     this.#warn("a claim is held by masks instead of a cpuset partition", container, why);
     this.toMasks(container, why);
     return "";
@@ -159,7 +162,7 @@ export class ClaimStart {
     const users = [...this.#neighbours.inPod(container), ...this.#neighbours.comingInPod(container)].filter(
       (one) => one.role === "claim",
     );
-    const isolated = users.find((one) => this.#isIsolated(one));
+    const isolated = users.find((one) => this.#node.isIsolated(one));
     if (isolated !== undefined && !evenIsolated) return isolated;
     const first = users[0];
     if (first !== undefined) this.toMasks(first, "a shared container starts in its pod", users);
@@ -170,7 +173,7 @@ export class ClaimStart {
 
   /** Others are moved off first, then the partitions go, so that at no time somebody else may use the CPUs. */
   toMasks(container: ContainerRecord, why: string, alsoOf: readonly ContainerRecord[] = []): void {
-    const claims = new Set([container, ...alsoOf].flatMap((one) => one.uses.map((use) => use.claimUid)));
+    const claims = new Set([container, ...alsoOf].flatMap(uidsOf));
     this.keepOff(claims);
     for (const other of this.#node.containers.values()) {
       if (!other.uses.some((use) => claims.has(use.claimUid)) || other.cgroup === undefined) continue;
@@ -213,7 +216,7 @@ export class ClaimStart {
     const all = [...mates, ...coming, container];
     const inside = all.flatMap((one) => (this.#isItself(one) && one.cgroup !== undefined ? [one.cgroup] : []));
     const cpus = CpuSet.union(all.map((one) => this.#whole(one, one.wanted ?? CpuSet.empty)));
-    const isolated = all.some((one) => this.#isIsolated(one));
+    const isolated = all.some((one) => this.#node.isIsolated(one));
     const why = this.#partitions.take(pod, cpus, isolated, all, inside);
     for (const one of all) {
       if (why !== "") {
@@ -229,7 +232,7 @@ export class ClaimStart {
 
   #alone(container: ContainerRecord, cgroup: string, wanted: CpuSet): string {
     const cpus = this.#whole(container, wanted);
-    const isolated = this.#isIsolated(container);
+    const isolated = this.#node.isIsolated(container);
     if (container.phase === "created") {
       const why = this.#partitions.expect(cgroup, cpus, isolated, container);
       if (why === "") container.partition = "own";
@@ -240,11 +243,8 @@ export class ClaimStart {
     return why;
   }
 
-  /** Where one of its claims is held by masks, all are. */
-  #goesByMasks({ uses }: ContainerRecord): boolean {
-    const goes = uses.some((use) => this.#node.byMasks.has(use.claimUid));
-    if (goes) this.keepOff(uses.map((use) => use.claimUid));
-    return goes;
+  #isByMasks({ uses }: ContainerRecord): boolean {
+    return uses.some((use) => this.#node.byMasks.has(use.claimUid));
   }
 
   /** A partition of its own: known as one, or one that the runtime has just made. */
@@ -274,10 +274,6 @@ export class ClaimStart {
     return "";
   }
 
-  #isIsolated(container: ContainerRecord): boolean {
-    return container.uses.some((use) => this.#node.claim(use.claimUid)?.isolated === true);
-  }
-
   #warn(message: string, container: ContainerRecord, why: string): void {
     this.#observer.warn(message, {
       pod: `${container.ref.podNamespace}/${container.ref.podName}`,
@@ -293,6 +289,10 @@ export class ClaimStart {
     container.problem = "";
     this.#mover.look(container);
   }
+}
+
+function uidsOf({ uses }: ContainerRecord): string[] {
+  return uses.map((use) => use.claimUid);
 }
 
 function notIsolated(why: string): string {

@@ -9,8 +9,8 @@ import { ClaimStart } from "./claimstart.ts";
 import type { ControlHandler, InspectHandler } from "./contract.ts";
 import { FailedCreations } from "./failedcreations.ts";
 import { ForeignLoad } from "./foreignload.ts";
-import { HookHandler, type SessionFacts } from "./hookhandler.ts";
-import type { RuntimeCalls, RuntimeHooks, Session } from "./hooks.ts";
+import { HookHandler } from "./hookhandler.ts";
+import type { RuntimeCalls, RuntimeHooks, Session, SessionFacts } from "./hooks.ts";
 import { Ledger, type AgentIdentity } from "./ledger.ts";
 import { MaskMover } from "./mover.ts";
 import { NarrowThreads } from "./narrowthreads.ts";
@@ -29,6 +29,7 @@ import type {
   ThreadsPort,
   UsagePort,
 } from "./ports.ts";
+import { checkPartitions } from "./holding.ts";
 import { Reaper } from "./reaper.ts";
 import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
@@ -89,7 +90,10 @@ export class Enforcer implements ControlHandler, InspectHandler {
       clock,
       observer,
       calls: options.calls,
-      onSend: (container) => this.#verifier.check(container),
+      onSend: (container) => {
+        this.#verifier.check(container);
+        checkPartitions(this.#parts, (one) => one === container);
+      },
       onAnswer: (containers) => {
         for (const container of containers) mover.doubt(container);
       },

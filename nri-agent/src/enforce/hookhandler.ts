@@ -8,7 +8,6 @@ import {
   type Container,
   type ContainerUpdate,
   type CreateContainerResponse,
-  type LinuxResources,
   type PodSandbox,
   type StopContainerResponse,
   type UpdateContainerResponse,
@@ -19,9 +18,10 @@ import type { MarkNames } from "../truth/marks.ts";
 import { endOlder, isolationClash } from "./podmates.ts";
 import { checkPartitions } from "./holding.ts";
 import { nameOf } from "./neighbours.ts";
-import { HookRefusal, type RuntimeHooks, type Session } from "./hooks.ts";
+import { HookRefusal, type RuntimeHooks, type Session, type SessionFacts } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
 import { pinReply, sharedReply } from "./replies.ts";
+import { partitionFile } from "./updates.ts";
 import type { EnforcerParts } from "./parts.ts";
 
 /** An UpdateContainer reply is applied after the runtime has released its lock; then it is read back. */
@@ -29,12 +29,13 @@ const UPDATE_REPLY_SETTLES_MS = 2000;
 /** Refused containers whose undoing the runtime has not told yet. */
 const MAX_REFUSED = 256;
 
-export interface SessionFacts {
-  readonly cdiVisible: boolean;
-  readonly canUpdate: boolean;
-}
+type SynchronizeWith = (
+  pods: readonly PodSandbox[],
+  containers: Iterable<Container>,
+  cdiVisible: boolean,
+) => Promise<ContainerUpdate[]>;
 
-/** The runtime's events, turned into what is known and what is wanted. Synchronous hooks touch memory only. */
+/** The runtime's events, turned into what is known and what is wanted. Of the synchronous hooks, those about shared containers touch memory only. */
 export class HookHandler implements RuntimeHooks {
   readonly #p: EnforcerParts;
   readonly #names: MarkNames;
@@ -43,11 +44,7 @@ export class HookHandler implements RuntimeHooks {
   /** Ids: the runtime stops what it could not create, and that tells nothing. */
   readonly #refused = new Set<string>();
   #cdiVisible = true;
-  #synchronizeWith: (
-    pods: readonly PodSandbox[],
-    containers: Iterable<Container>,
-    cdiVisible: boolean,
-  ) => Promise<ContainerUpdate[]>;
+  readonly #synchronizeWith: SynchronizeWith;
 
   constructor(
     parts: EnforcerParts,
@@ -56,11 +53,7 @@ export class HookHandler implements RuntimeHooks {
       /** uid of this product's own pod; "" outside of one. */
       ownPodUid: string;
       factsOf: (session: Session) => SessionFacts;
-      synchronize: (
-        pods: readonly PodSandbox[],
-        containers: Iterable<Container>,
-        cdiVisible: boolean,
-      ) => Promise<ContainerUpdate[]>;
+      synchronize: SynchronizeWith;
     },
   ) {
     this.#p = parts;
@@ -93,6 +86,16 @@ export class HookHandler implements RuntimeHooks {
   }
 
   createContainer(pod: PodSandbox, container: Container): CreateContainerResponse {
+    try {
+      return this.#created(pod, container);
+    } catch (cause) {
+      // It is not made, and counts as nobody's.
+      this.#p.node.containers.delete(container.id);
+      throw cause;
+    }
+  }
+
+  #created(pod: PodSandbox, container: Container): CreateContainerResponse {
     const { node } = this.#p;
     const record = newRecord(pod, container, this.#p.clock.now());
     record.phase = "created";
@@ -129,13 +132,14 @@ export class HookHandler implements RuntimeHooks {
     if (record.wanted === undefined) return create(CreateContainerResponseSchema);
     record.sent = record.wanted;
     record.stored = record.wanted;
+    record.storedType = node.specType(record);
     const update = this.#p.updates.forReply(record.ref.id);
     if (decision.kind !== "pin") return sharedReply(record.wanted, update);
     this.#p.say.pinned(record);
     return pinReply(
       record.wanted,
       this.#p.machine.memoryNodes(record.wanted),
-      this.#p.claimStart.filesOf(record),
+      record.storedType,
       decision.uses,
       reading.kind === "claims" ? reading.gates : [],
       update,
@@ -194,23 +198,22 @@ export class HookHandler implements RuntimeHooks {
     this.#p.changed();
   }
 
-  updateContainer(
-    pod: PodSandbox,
-    container: Container,
-    _resources: LinuxResources | undefined,
-  ): UpdateContainerResponse {
+  updateContainer(pod: PodSandbox, container: Container): UpdateContainerResponse {
     const record = this.#known(pod, container);
     this.#grantsAreOver(record.ref.id);
+    // A type that is written again over a partition that the kernel calls invalid would throw it off its CPUs.
+    checkPartitions(this.#p, (one) => one === record);
     const { wanted } = record;
     if (wanted === undefined) return create(UpdateContainerResponseSchema);
     const grant = { by: "update-reply" as const, cpus: wanted };
     record.grants.push(grant);
     record.sent = wanted;
     record.stored = wanted;
+    record.storedType = this.#p.node.specType(record);
     this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
     const cpu = { cpus: wanted.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
     const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
-    const resources = { cpu, unified: this.#p.claimStart.filesOf(record) };
+    const resources = { cpu, unified: partitionFile(record.storedType) };
     return create(UpdateContainerResponseSchema, {
       update: [{ containerId: record.ref.id, linux: { resources } }, ...update],
     });
@@ -258,7 +261,6 @@ export class HookHandler implements RuntimeHooks {
   #refuseCreate(record: ContainerRecord, refusal: Extract<Admission, { kind: "refuse" }>): never {
     if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
     this.#refused.add(record.ref.id);
-    this.#p.node.containers.delete(record.ref.id);
     this.#p.observer.refused(refusal.reason);
     this.#p.say.refused(record.ref, refusal);
     // Who stands against it may have ended unseen.

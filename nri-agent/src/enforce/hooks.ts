@@ -25,6 +25,12 @@ export interface Session {
   readonly runtime: RuntimeIdentity;
 }
 
+/** What a session's versions allow. */
+export interface SessionFacts {
+  readonly cdiVisible: boolean;
+  readonly canUpdate: boolean;
+}
+
 /**
  * A hook throws this to fail the request that the runtime is working on. The text reaches the pod's Event.
  * Only CreateContainer, UpdateContainer and StartContainer can be refused (the runtime only logs the others).

@@ -122,7 +122,7 @@ export class MaskMover {
         else this.#updates.queue(container);
       }
       if (this.#node.isTooWide(container)) return this.#wrong(container, wanted, "the kernel keeps it there");
-      if (container.phase === "running" && container.stored?.equals(wanted) !== true) this.#updates.follow(container);
+      if (container.phase === "running" && !this.#updates.isStored(container)) this.#updates.follow(container);
       container.problem = "";
       return "right";
     } catch (cause) {

@@ -229,6 +229,19 @@ export class NodeKnowledge {
   }
 
   /**
+   * What the runtime's spec has to say of the container's `cpuset.cpus.partition`; "" for nothing. The word lasts: with every update, by whomever, the
+   * runtime writes it again, also when no agent is there. So it follows what the container's cgroup is.
+   */
+  specType(container: ContainerRecord): "" | "root" | "isolated" | "member" {
+    if (container.partition !== "own") return container.storedType === "" ? "" : "member";
+    return this.isIsolated(container) ? "isolated" : "root";
+  }
+
+  isIsolated({ uses }: ContainerRecord): boolean {
+    return uses.some((use) => this.claim(use.claimUid)?.isolated === true);
+  }
+
+  /**
    * What a partition of the container lists: its claim with the CPUs that are offline, since the kernel gives a partition no CPU later that is not in its list; and
    * without those that the machine has no more, which the kernel refuses.
    */

@@ -32,8 +32,9 @@ export class Partitioner {
     this.#observer = parts.observer;
   }
 
+  /** Nothing of ours is in the kernel. */
   get isEmpty(): boolean {
-    return this.#living.size === 0;
+    return this.#living.size === 0 && this.#touched.size === 0;
   }
 
   /** Cgroups that are partitions of ours, or should be. */
@@ -45,13 +46,8 @@ export class Partitioner {
     return this.#living.get(path);
   }
 
-  /** What the runtime writes into `cpuset.cpus.partition` of a cgroup that it makes or updates. */
-  typeFor(path: string): "root" | "isolated" | "member" {
-    return this.#living.get(path)?.type ?? "member";
-  }
-
   /**
-   * The runtime will make this cgroup, and a partition of it in the same breath ({@link typeFor} in its spec), also when nobody of us is there. The
+   * The runtime will make this cgroup, and a partition of it in the same breath, by its spec, also when nobody of us is there. The
    * kernel lets it where the ancestors' lists grant it the CPUs of its mask, so these are written now.
    * @returns "" or the kernel's reason, in which case nothing is left behind.
    */
@@ -164,6 +160,7 @@ export class Partitioner {
   /** Gives up the partitions whose users' ids are such. */
   releaseWhere(which: (ids: ReadonlySet<string>) => boolean): void {
     for (const [path, one] of this.#living) if (which(one.containers)) this.release(path);
+    if (this.#living.size === 0 && this.#touched.size > 0) this.#quietly(() => this.#writeLists());
   }
 
   /**
@@ -176,6 +173,12 @@ export class Partitioner {
     for (const [path, containers] of users) {
       const reading = readPartition(this.#cgroup.readPartition(path) ?? "");
       if (reading.kind === "member") continue;
+      // Made by an old spec, inside its pod's: what is taken there is taken from the pod's other containers.
+      const above = readPartition(this.#cgroup.readPartition(parentOf(path)) ?? "");
+      if (users.has(parentOf(path)) && above.kind === "valid") {
+        this.disown(path);
+        continue;
+      }
       const list = this.#cgroup.readExclusive(path);
       // One that the runtime made has its mask, and no list of its own yet: whoever wrote that mask would change the partition.
       const isBare = list?.isEmpty === true;
@@ -255,6 +258,10 @@ export class Partitioner {
       });
     }
   }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
 }
 
 function living(path: string, cpus: CpuSet, type: "root" | "isolated", containers: readonly ContainerRecord[]): Living {

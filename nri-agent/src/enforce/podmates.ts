@@ -17,7 +17,7 @@ export function isolationClash(
     if (other.ref.podUid !== record.ref.podUid || other.ref.id === record.ref.id) continue;
     if (!other.stopping && other.phase !== "stopped") pod.push(other);
   }
-  const isolated = pod.filter((one) => one.uses.some((use) => node.claim(use.claimUid)?.isolated === true));
+  const isolated = pod.filter((one) => node.isIsolated(one));
   const without = pod.find((one) => one.role !== "claim" || !isolated.includes(one));
   if (without === undefined) return undefined;
   for (const one of isolated) {

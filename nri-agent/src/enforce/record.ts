@@ -32,6 +32,7 @@ export function newRecord(pod: PodSandbox, container: Container, now: number): C
     createdAt: now,
     unannounced: false,
     stored: storedMask(container),
+    storedType: storedType(container),
     grants: [],
     partition: "none",
     partitionText: "",
@@ -78,6 +79,10 @@ export function storedMask(container: Container): CpuSet | undefined {
   } catch {
     return undefined;
   }
+}
+
+export function storedType(container: Container): string {
+  return container.linux?.resources?.unified["cpuset.cpus.partition"] ?? "";
 }
 
 function cut(text: string): string {

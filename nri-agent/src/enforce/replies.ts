@@ -5,6 +5,7 @@ import {
   type ContainerUpdate,
   type CreateContainerResponse,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { partitionFile } from "./updates.ts";
 import type { ClaimUse, MarkNames } from "../truth/marks.ts";
 
 /** A shared container: the shared pool, and nothing else of it is touched. */
@@ -21,12 +22,12 @@ export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateCont
  * the variable with the fixed name.
  *
  * @param mems NUMA nodes whose memory it may take, as a kernel list; "" for all.
- * @param files of its cgroup, that the runtime writes after the mask (OCI `linux.resources.unified`).
+ * @param type of its partition, which the runtime makes; "" for none.
  */
 export function pinReply(
   cpus: CpuSet,
   mems: string,
-  files: Record<string, string>,
+  type: string,
   uses: readonly ClaimUse[],
   gates: readonly string[],
   update: ContainerUpdate[],
@@ -38,7 +39,9 @@ export function pinReply(
       annotations: { [names.annotation]: uids.join(",") },
       mounts: gates.map((destination) => ({ destination: `-${destination}` })),
       env: [{ key: names.cpusVariable, value: cpus.toString() }],
-      linux: { resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } }, unified: files } },
+      linux: {
+        resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } }, unified: partitionFile(type) },
+      },
     },
     update,
   });

@@ -6,7 +6,7 @@ import { adoptPartitions, checkPartitions, holdClaims } from "./holding.ts";
 import { sayRepaired } from "./verifier.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { EnforcerParts } from "./parts.ts";
-import { marksOf, newRecord, phaseOf, storedMask } from "./record.ts";
+import { marksOf, newRecord, phaseOf, storedMask, storedType } from "./record.ts";
 
 const SLICE_MS = 5;
 /** An update that was in flight when the session before was lost has been applied by then, or never will be. */
@@ -94,12 +94,14 @@ export async function synchronize(
       record.outside = before.outside;
       record.byRuntimeOnly = before.byRuntimeOnly;
       record.grants = [...before.grants];
+      record.createdAt = before.createdAt;
       record.marked = [...record.marked, ...before.marked];
       assignRole(node, record);
       if (record.grants.length > 0) lost.push(record);
     }
     record.phase = phaseOf(container);
     record.stored = storedMask(container);
+    record.storedType = storedType(container);
     node.containers.set(container.id, record);
     mover.look(record);
     if (clock.now() - slice >= SLICE_MS) {

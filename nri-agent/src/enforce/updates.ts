@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { ContainerUpdateSchema, type ContainerUpdate } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import type { ContainerRecord } from "../masks/container.ts";
 import type { RuntimeCalls } from "./hooks.ts";
@@ -69,11 +68,12 @@ export class RuntimeUpdates {
     if (this.#canUpdate) this.#schedule(0);
   }
 
-  /** Behind the file lever: when things have been quiet for a while. */
+  /** Behind the file lever: when things have been quiet for a while. A mask in the spec may stay stale; the type of a partition takes CPUs from others. */
   follow(container: ContainerRecord): void {
-    if (!this.#canUpdate || this.#queue.has(container.ref.id)) return;
+    const isTypeStale = container.storedType !== this.#node.specType(container);
+    if ((!this.#canUpdate && !isTypeStale) || this.#queue.has(container.ref.id)) return;
     this.#queue.set(container.ref.id, container);
-    this.#schedule(FOLLOW_AFTER_MS);
+    if (this.#canUpdate) this.#schedule(FOLLOW_AFTER_MS);
   }
 
   /** Updates for a hook's reply, without the container that the hook is about (naming it there is an error). */
@@ -82,6 +82,7 @@ export class RuntimeUpdates {
     const batch = this.#take(exceptId);
     const granted = batch.map((container) => {
       container.stored = container.wanted;
+      container.storedType = this.#node.specType(container);
       return grant(container, "reply");
     });
     // The next event tells that the runtime has applied them, but on a quiet node there is none.
@@ -90,7 +91,13 @@ export class RuntimeUpdates {
       for (const container of open) container.grants = container.grants.filter((one) => !granted.includes(one));
       if (open.length > 0) this.#onAnswer(open);
     });
-    return batch.map((container) => maskUpdate(container.ref.id, container.wanted));
+    return batch.map((container) => maskUpdate(container));
+  }
+
+  /** The runtime's spec says what is wanted. */
+  isStored(container: ContainerRecord): boolean {
+    const { wanted, stored, storedType } = container;
+    return wanted === undefined || (stored?.equals(wanted) === true && storedType === this.#node.specType(container));
   }
 
   #schedule(ms: number): void {
@@ -115,9 +122,13 @@ export class RuntimeUpdates {
     this.#inFlight = true;
     const granted = batch.map((container) => grant(container, "call"));
     const session = this.#node.session?.id;
+    const types = batch.map((container) => this.#node.specType(container));
     try {
-      await this.#calls.updateContainers(batch.map((container) => maskUpdate(container.ref.id, container.wanted)));
-      for (const container of batch) container.stored = container.sent;
+      await this.#calls.updateContainers(batch.map((container, n) => maskUpdate(container, types[n])));
+      for (const [n, container] of batch.entries()) {
+        container.stored = container.sent;
+        container.storedType = types[n] ?? "";
+      }
     } catch (cause) {
       this.#observer.count("lostUpdates");
       this.#observer.warn(
@@ -143,8 +154,7 @@ export class RuntimeUpdates {
     const ready: ContainerRecord[] = [];
     for (const [id, container] of this.#queue) {
       const known = this.#node.containers.get(id) === container;
-      const done = container.wanted === undefined || container.stored?.equals(container.wanted) === true;
-      if (!known || (done && !this.#node.isTooWide(container))) this.#queue.delete(id);
+      if (!known || (this.isStored(container) && !this.#node.isTooWide(container))) this.#queue.delete(id);
       // An update sent before POST_START may be lost and is reported as success: it waits.
       else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
     }
@@ -169,13 +179,18 @@ function grant(container: ContainerRecord, by: "call" | "reply"): ContainerRecor
   return one;
 }
 
-/** An update that sets nothing but the CPUs. Never with an empty set: NRI reads that as "no change". */
-export function maskUpdate(containerId: string, cpus: CpuSet | undefined): ContainerUpdate {
-  if (cpus === undefined || cpus.isEmpty)
-    throw new Error(`an empty mask was about to be sent for container ${containerId}`);
+/** An update that sets the CPUs and what hangs on them. Never with an empty set: NRI reads that as "no change". */
+function maskUpdate({ ref, wanted, storedType }: ContainerRecord, type = storedType): ContainerUpdate {
+  if (wanted === undefined || wanted.isEmpty)
+    throw new Error(`an empty mask was about to be sent for container ${ref.id}`);
   return create(ContainerUpdateSchema, {
-    containerId,
-    linux: { resources: { cpu: { cpus: cpus.toString() } } },
+    containerId: ref.id,
+    linux: { resources: { cpu: { cpus: wanted.toString() }, unified: partitionFile(type) } },
     ignoreFailure: true,
   });
+}
+
+/** For a spec: files of the container's cgroup, which the runtime writes after the mask (OCI `linux.resources.unified`). */
+export function partitionFile(type: string): Record<string, string> {
+  return type === "" ? {} : { "cpuset.cpus.partition": type };
 }

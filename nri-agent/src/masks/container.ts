@@ -75,6 +75,8 @@ export interface ContainerRecord {
   unannounced: boolean;
   /** The runtime's stored cpuset, as far as we know it. */
   stored: CpuSet | undefined;
+  /** `cpuset.cpus.partition` in the runtime's stored spec, as far as we know it; "" for none. The runtime writes it at the start and with every update. */
+  storedType: string;
   grants: Grant[];
   /** Which cgroup is this container's partition: its own, its pod's, or none. */
   partition: "none" | "own" | "pod";

@@ -19,13 +19,21 @@ export function ancestorsOf(path: string): string[] {
   return found;
 }
 
-/** What each ancestor's `cpuset.cpus.exclusive` has to be: the union over the living partitions below it. */
+/**
+ * What each ancestor's `cpuset.cpus.exclusive` has to be: the union over the living partitions below it, and its own where it is a
+ * partition itself.
+ */
 export function exclusiveLists(partitions: Iterable<Partition>): Map<string, CpuSet> {
   const lists = new Map<string, CpuSet>();
-  for (const partition of partitions) {
+  const all = [...partitions];
+  for (const partition of all) {
     for (const path of ancestorsOf(partition.path)) {
       lists.set(path, (lists.get(path) ?? CpuSet.empty).union(partition.cpus));
     }
+  }
+  for (const { path, cpus } of all) {
+    const below = lists.get(path);
+    if (below !== undefined) lists.set(path, below.union(cpus));
   }
   return lists;
 }

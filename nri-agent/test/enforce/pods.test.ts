@@ -96,6 +96,26 @@ describe("a claim that several containers of a pod use", () => {
     });
   }
 
+  for (const dies of [false, true]) {
+    it(`goes to masks with another claim of the pod, when one container uses both${dies ? ", though the agent dies before it starts" : ""}`, async () => {
+      const other = await node.claim({ cpus: "8" }, ["p"]);
+      await node.run("p", "plain");
+      const x = await node.run("p", "x", claim);
+      const b = await node.run("p", "b", other);
+      const z = node.runtime.create(node.runtime.pod("p"), "z", { cdi: [...cdiOf(claim), ...cdiOf(other)] });
+      await node.clock.settle();
+      if (dies) node.kill();
+      await node.begin(z);
+      expect([x, b, z, s].map((one) => on(node, one))).to.deep.equal(["4-5", "8", "4-5,8", "0-3,6-7,9-15"]);
+      if (dies) {
+        await node.end(b);
+        await node.start();
+      }
+      await node.clock.pass(20_000);
+      expect(node.counts["escapes"] ?? 0).to.equal(0);
+    });
+  }
+
   it("goes from the pod's partition to masks when a container without a claim is created, before its cgroup is there", async () => {
     const x = await node.run("p", "x", claim);
     await node.run("p", "y", claim);
@@ -238,6 +258,32 @@ describe("an isolated claim", () => {
     await node.run("p", "x", claim);
     const y = await node.run("p", "y", claim);
     expect(node.kernel.readPartition(y.pod.cgroup)).to.equal("isolated");
+  });
+
+  it("is refused at creation beside a claim that masks hold, and costs nobody anything", async () => {
+    const plainly = await node.claim({ cpus: "8" }, ["p"]);
+    await node.run("p", "plain");
+    await node.run("p", "x", plainly);
+    await node.run("p", "y", plainly);
+    const pod = node.runtime.pod("p");
+    expect(() => node.runtime.create(pod, "z", { cdi: [...cdiOf(plainly), ...cdiOf(claim)] })).to.throw(
+      /isolated CPUs, which only a cpuset partition gives: its claim is held by masks/,
+    );
+    const b = await node.run(pod, "b", claim);
+    expect(node.kernel.readPartition(b.cgroup)).to.equal("isolated");
+  });
+
+  it("keeps it when a container that would also use it is refused for another claim's sake", async () => {
+    const before = await node.claim({ cpus: "8" }, ["q"]);
+    await node.run("q", "old", before);
+    const x = await node.run("p", "x", claim);
+    await node.release(before);
+    await node.forget(before);
+    const next = await node.claim({ cpus: "8" }, ["p"]);
+    expect(() => node.runtime.create(x.pod, "z", { cdi: [...cdiOf(claim), ...cdiOf(next)] })).to.throw(
+      /container old of pod default\/q of another claim still runs on them/,
+    );
+    expect(node.kernel.readPartition(x.cgroup)).to.equal("isolated");
   });
 
   it("is refused a start where no partition can be made", async () => {

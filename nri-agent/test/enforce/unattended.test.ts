@@ -81,6 +81,27 @@ describe("a claim's container that was created, and is started while no agent is
     expect(leftovers(node)).to.deep.equal([]);
   });
 
+  it("holds nothing any more after two minutes that a new session with the runtime cuts in two", async () => {
+    node.create("p", "x", await node.claim({ cpus: "4-5" }, ["p"]));
+    await node.clock.pass(100_000);
+    node.runtime.disconnect(true);
+    await node.connect();
+    await node.clock.pass(30_000);
+    expect(leftovers(node)).to.deep.equal([]);
+  });
+
+  it("holds nothing where the kernel's word failed its creation", async () => {
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    await node.run("p", "x", claim);
+    const populated = node.hand.populated.bind(node.hand);
+    node.hand.populated = () => {
+      throw new CgroupFault("io", "Cannot read cgroup.events: EIO");
+    };
+    expect(() => node.create("p", "y", claim)).to.throw("EIO");
+    node.hand.populated = populated;
+    expect(node.state().containers.map((one) => one.ref?.id)).to.have.members(["s1", "x"]);
+  });
+
   it("holds nothing any more when the next container of its name is created", async () => {
     const claim = await node.claim({ cpus: "4-5" }, ["p"]);
     const pod = node.runtime.pod("p");

@@ -10,6 +10,7 @@ const SEED = process.env["SEED"];
 describe("whatever happens to a node, its promises are kept", () => {
   for (const [name, options] of [
     ["kernel lever", { lever: "kernel" }],
+    ["kernel lever, the runtime follows", { lever: "kernel", canUpdate: true }],
     ["file lever", { lever: "file" }],
     ["file lever, the runtime follows", { lever: "file", canUpdate: true }],
     ["runtime lever, by updates", { lever: "runtime", canUpdate: true }],
