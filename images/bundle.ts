@@ -19,11 +19,24 @@ const ALONE = "--no-parallel-scavenge";
  * Parts of Node that a start of each program needs. Node has their code compiled, and V8 takes that only while its flags for compilers are those that Node was built
  * with: after {@link LATER} each part is compiled anew, a fifth of a start.
  */
-const FIRST_PARTS = ["cluster", "crypto", "dns", "fs/promises", "http", "os", "timers/promises", "zlib"];
-const DRIVER_FIRST_PARTS = [...FIRST_PARTS, "http2", "https"];
+const FIRST_PARTS = [
+  "assert",
+  "cluster",
+  "crypto",
+  "dns",
+  "fs/promises",
+  "http",
+  "module",
+  "os",
+  "perf_hooks",
+  "timers/promises",
+  "worker_threads",
+  "zlib",
+];
+const DRIVER_FIRST_PARTS = [...FIRST_PARTS, "http2", "https", "tty"];
 /** For yargs, an ES module inside of CommonJS. */
 const cjsBanner = (parts: readonly string[]): string =>
-  `const __url=require("node:url").pathToFileURL(__filename).href;for(const part of ${JSON.stringify(parts)})require(part);require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
+  `const __url=require("node:url").pathToFileURL(__filename).href;if(process.argv[2]==="run")for(const part of ${JSON.stringify(parts)})require(part);require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
 
 /** In place of what client-node's own calls are made with. */
 const NO_CALLS = `const none = function () { throw new Error("client-node's own calls are not part of this program"); };
