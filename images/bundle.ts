@@ -15,8 +15,28 @@ const LATER = ["early-optimization=3000", "maglev=4000", "maglev-osr=1000", "tur
   .join(" ");
 /** Young garbage is a megabyte at most. Helping threads get it away no sooner, and on a busy node a hook waits until each of them has had a CPU. */
 const ALONE = "--no-parallel-scavenge";
+/**
+ * Parts of Node that a start of each program needs. Node has their code compiled, and V8 takes that only while its flags for compilers are those that Node was built
+ * with: after {@link LATER} each part is compiled anew, a fifth of a start.
+ */
+const FIRST_PARTS = [
+  "assert",
+  "cluster",
+  "crypto",
+  "dns",
+  "fs/promises",
+  "http",
+  "module",
+  "os",
+  "perf_hooks",
+  "timers/promises",
+  "worker_threads",
+  "zlib",
+];
+const DRIVER_FIRST_PARTS = [...FIRST_PARTS, "http2", "https", "tty"];
 /** For yargs, an ES module inside of CommonJS. */
-const CJS_BANNER = `const __url=require("node:url").pathToFileURL(__filename).href;require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
+const cjsBanner = (parts: readonly string[]): string =>
+  `const __url=require("node:url").pathToFileURL(__filename).href;if(process.argv[2]==="run")for(const part of ${JSON.stringify(parts)})require(part);require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
 
 /** In place of what client-node's own calls are made with. */
 const NO_CALLS = `const none = function () { throw new Error("client-node's own calls are not part of this program"); };
@@ -114,7 +134,11 @@ export async function bundle(
     minify: true,
     metafile: true,
     absWorkingDir: ROOT,
-    banner: { js: (isModule ? ESM_BANNER : CJS_BANNER) + (isPlugin ? TOO_OLD : "") },
+    banner: {
+      js: isModule
+        ? ESM_BANNER + (isPlugin ? TOO_OLD : "")
+        : cjsBanner(entry === PROGRAMS.driver.entry ? DRIVER_FIRST_PARTS : FIRST_PARTS),
+    },
     define: isModule ? {} : { "import.meta.url": "__url" },
     nodePaths: [...libraries],
     plugins: isModule ? [NO_CLIENT_CALLS] : [NO_CLIENT_CALLS, LATER_LOADED],

@@ -7,7 +7,6 @@ import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
-import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { cdiOf } from "./compose/cdi.ts";
 import { Checkpoint, readMemory } from "./compose/checkpoint.ts";
 import { healthSource } from "./compose/health.ts";
@@ -47,24 +46,11 @@ import { claimNamed, Reporter } from "./report/reporter.ts";
 import { devicesFor, wishes } from "./slices/kept.ts";
 
 /**
- * Puts the driver together and starts it: lock, topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
+ * Puts the driver together and starts it, once it holds the lock: topology, checkpoint, then at once the kubelet's sockets, since a valid checkpoint alone is
  * enough to serve; agent and API server are come to in their own time.
  */
 export async function startDriver(program: Program, settings: DriverSettings, log: LogWriter): Promise<void> {
   const { signal } = program;
-  const unlock = await holdLock(
-    settings.stateDir,
-    `dracpu ${VERSION}, pid ${process.pid}`,
-    (holder) =>
-      log.warn("another driver holds the state directory; waiting until it ends", {
-        holder,
-        directory: settings.stateDir,
-      }),
-    signal,
-  );
-  if (unlock === undefined) return;
-  program.onStop(unlock);
-
   const ledger = new Ledger();
   const live: LiveMachine = new LiveMachine(settings, ledger, log, (text) => {
     sight.happened("machine", text);

@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { ConnectError } from "@connectrpc/connect";
-import { methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LOG_LEVELS, restartContainer, setLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
@@ -8,27 +6,30 @@ import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.t
 import type { Options } from "yargs";
 import { withProgress } from "./cli/progress.ts";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
-import { call, state } from "./commands/agent.ts";
 import type { Argv, Command } from "./commands/argv.ts";
-import { page } from "./commands/page.ts";
-import { claims, map, why } from "./commands/show.ts";
-import { topology } from "./commands/topology.ts";
-import { watch } from "./commands/watch.ts";
 import { DRIVER_SETTINGS } from "./config/settings.ts";
-import { OverlayFault } from "./sysfs/overlay.ts";
-import { TopologyFault } from "./topology/read.ts";
 
+/** Faults that their message tells all of. By name: `run` loads none of them that it does not need. */
+const KNOWN = ["SettingsFault", "ConnectError", "SyntaxError", "OverlayFault", "TopologyFault"];
 const flags = flagsOf(DRIVER_SETTINGS);
 const output = (kind: "table" | "map" | "text"): Record<string, Options> => ({
   ...flags,
   output: { alias: "o", choices: [kind, "json"], default: kind, describe: "for people or for machines" },
 });
-/** These need the API server's client, which takes a while to load. */
+/** Each loads what it needs alone: `run` has to answer soon, and the rest has people waiting. */
 const run: Command = async (argv) => (await import("./commands/run.ts")).run(argv);
 const doctor: Command = (argv) =>
   withProgress("comparing state, files, kernel, kubelet, runtime and API server", async () =>
     (await import("./commands/doctor.ts")).doctor(argv),
   );
+const state: Command = async (argv) => (await import("./commands/agent.ts")).state(argv);
+const call: Command = async (argv) => (await import("./commands/agent.ts")).call(argv);
+const map: Command = async (argv) => (await import("./commands/show.ts")).map(argv);
+const claims: Command = async (argv) => (await import("./commands/show.ts")).claims(argv);
+const why: Command = async (argv) => (await import("./commands/show.ts")).why(argv);
+const watch: Command = async (argv) => (await import("./commands/watch.ts")).watch(argv);
+const page: Command = async (argv) => (await import("./commands/page.ts")).page(argv);
+const topology: Command = async (argv) => (await import("./commands/topology.ts")).topology(argv);
 const uninstall: Command = async (argv) => (await import("./commands/uninstall.ts")).uninstall(argv);
 const gather: Command = (argv) =>
   withProgress("gathering", async () => (await import("./commands/gather.ts")).gather(argv));
@@ -39,6 +40,7 @@ async function main(): Promise<number> {
   const plain = plainRun(process.argv.slice(2));
   if (plain !== undefined) return run(plain);
   const { default: yargs } = await import("yargs");
+  const { methodNames } = await import("@dracpu/shared-proto/client/call.ts");
   let status = 0;
   const doing = (command: Command) => async (argv: Argv) => {
     status = await command(argv);
@@ -188,12 +190,8 @@ async function main(): Promise<number> {
 main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
-    const known = [SettingsFault, ConnectError, SyntaxError, OverlayFault, TopologyFault].some(
-      (kind) => cause instanceof kind,
-    );
-    console.error(
-      `dracpu: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`,
-    );
+    const { name, message, stack } = cause as Error;
+    console.error(`dracpu: ${KNOWN.includes(name) ? message : (stack ?? message)}`);
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

@@ -12,7 +12,6 @@ import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { probe, readiness, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
-import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CpusetFiles, findCpuset } from "./cgroup/cpusetfs.ts";
 import { KernelUsage } from "./cgroup/usage.ts";
@@ -35,24 +34,12 @@ const FIRST_DRIVER_MS = 3000;
 const noContainers = create(GetStateRequestSchema, { maxContainers: 1 });
 
 /**
- * Puts the agent together and starts it: lock, own file, sockets, then the runtime; at once where the own file tells of claims, else after
+ * Puts the agent together and starts it, once it holds the lock: own file, sockets, then the runtime; at once where the own file tells of claims, else after
  * the driver's first word or a short wait. Stopping goes the other way: NRI is left last.
  */
 export async function startAgent(program: Program, settings: AgentSettings, log: LogWriter): Promise<void> {
   const { signal } = program;
   const instance = randomUUID();
-  const unlock = await holdLock(
-    settings.stateDir,
-    `dracpu-agent ${VERSION}, pid ${process.pid}`,
-    (holder) =>
-      log.warn("another agent holds the state directory; waiting until it ends", {
-        holder,
-        directory: settings.stateDir,
-      }),
-    signal,
-  );
-  if (unlock === undefined) return;
-  program.onStop(unlock);
   // Stopping goes in reverse, so the runtime is left after everybody who waits for claims has had an answer.
   const nri = new AbortController();
   program.onStop(() => nri.abort());

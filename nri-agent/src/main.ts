@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { ConnectError } from "@connectrpc/connect";
-import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import {
   LOG_LEVELS,
@@ -12,8 +10,11 @@ import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
-import { startAgent } from "./compose.ts";
+import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
+
+/** Faults that their message tells all of. By name: `run` loads none of them that it does not need. */
+const KNOWN = ["SettingsFault", "ConnectError", "SyntaxError"];
 
 async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const values = resolveSettings(AGENT_SETTINGS, argv, process.env);
@@ -22,12 +23,30 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
   log.info("configuration in force", { configuration: values });
   obeyLogLevel(log, settings.logLevel);
-  const status = await runProgram((program) => startAgent(program, settings, log), log);
+  const load = (): Promise<typeof import("./compose.ts")> => import("./compose.ts");
+  const status = await runProgram(async (program) => {
+    const unlock = await holdLock(
+      settings.stateDir,
+      `dracpu-agent ${VERSION}, pid ${process.pid}`,
+      (holder) =>
+        log.warn("another agent holds the state directory; waiting until it ends", {
+          holder,
+          directory: settings.stateDir,
+        }),
+      program.signal,
+      load,
+    );
+    if (unlock === undefined) return;
+    program.onStop(unlock);
+    const { startAgent } = await load();
+    await startAgent(program, settings, log);
+  }, log);
   await log.flush(500);
   return status;
 }
 
 async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
+  const { callMethod, findMethod, methodNames } = await import("@dracpu/shared-proto/client/call.ts");
   const settings = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env));
   const name = String(argv["method"]);
   const found = findMethod(name);
@@ -42,6 +61,7 @@ async function main(): Promise<number> {
   const plain = plainRun(process.argv.slice(2));
   if (plain !== undefined) return run(plain);
   const { default: yargs } = await import("yargs");
+  const { methodNames } = await import("@dracpu/shared-proto/client/call.ts");
   let status = 0;
   const doing =
     (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) =>
@@ -96,10 +116,8 @@ async function main(): Promise<number> {
 main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
-    const known = cause instanceof SettingsFault || cause instanceof ConnectError || cause instanceof SyntaxError;
-    console.error(
-      `dracpu-agent: ${known || !(cause instanceof Error) ? (cause as Error).message : (cause.stack ?? cause.message)}`,
-    );
+    const { name, message, stack } = cause as Error;
+    console.error(`dracpu-agent: ${KNOWN.includes(name) ? message : (stack ?? message)}`);
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

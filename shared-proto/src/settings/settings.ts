@@ -1,5 +1,5 @@
 import type { Options } from "yargs";
-import { readConfigFile, SettingsFault } from "./file.ts";
+import { readConfigFile, SettingsFault, type ConfigFile } from "./file.ts";
 
 export { SettingsFault };
 
@@ -61,6 +61,7 @@ export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
  *
  * @param argv flags as yargs parsed them, by flag name; what was not given is `undefined`.
  * @param labels the node's, for entries `perNode` of the file.
+ * @param file where it was read already.
  * @throws SettingsFault
  */
 export function resolveSettings(
@@ -68,6 +69,7 @@ export function resolveSettings(
   argv: Readonly<Record<string, unknown>>,
   env: Env,
   labels: Labels = {},
+  { base, perNode }: ConfigFile = configIn(settings, argv, env),
 ): Values {
   const values: Record<string, string | number | boolean> = {};
   const wrong: string[] = [];
@@ -76,14 +78,10 @@ export function resolveSettings(
     const fromEnv = setting.env === undefined ? undefined : env[setting.env];
     if (fromEnv !== undefined && fromEnv !== "") values[setting.key] = fromEnv;
   }
-  const file = configOf(argv, env);
-  if (file !== "") {
-    const { base, perNode } = readConfigFile(settings, file);
-    const fitting = perNode.filter(({ matchLabels }) =>
-      Object.entries(matchLabels).every(([key, value]) => labels[key] === value),
-    );
-    Object.assign(values, base, ...fitting.map((one) => one.values));
-  }
+  const fitting = perNode.filter(({ matchLabels }) =>
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value),
+  );
+  Object.assign(values, base, ...fitting.map((one) => one.values));
   for (const setting of settings) {
     const given = argv[setting.flag];
     if (Array.isArray(given)) wrong.push(`--${setting.flag} is given more than once`);
@@ -111,15 +109,19 @@ export function resolveSettings(
   return values;
 }
 
+/** The configuration file, which is empty where there is none. @throws SettingsFault */
+export function configIn(settings: readonly Setting[], argv: Readonly<Record<string, unknown>>, env: Env): ConfigFile {
+  const path = configOf(argv, env);
+  return path === "" ? { base: {}, perNode: [] } : readConfigFile(settings, path);
+}
+
 /** Label keys that the file's entries for kinds of nodes speak of. @throws SettingsFault */
 export function labelsSpokenOf(
   settings: readonly Setting[],
   argv: Readonly<Record<string, unknown>>,
   env: Env,
+  { perNode }: ConfigFile = configIn(settings, argv, env),
 ): string[] {
-  const file = configOf(argv, env);
-  if (file === "") return [];
-  const { perNode } = readConfigFile(settings, file);
   return [...new Set(perNode.flatMap((one) => Object.keys(one.matchLabels)))];
 }
 

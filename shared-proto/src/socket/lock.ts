@@ -11,6 +11,7 @@ const ASK_TIMEOUT_MS = 1000;
  * One instance at a time: whoever listens on `<directory>/lock.sock` holds the lock, and says on it who it is. The kernel frees it
  * with the holder, however it dies. A second instance waits, and `onWait` hears of whom (once per change).
  *
+ * @param meanwhile done while it is made sure that nobody else took the lock at the same moment, and while another one holds it; maybe several times.
  * @returns a function that gives the lock back, or `undefined` where `signal` ended the wait.
  */
 export async function holdLock(
@@ -18,6 +19,7 @@ export async function holdLock(
   me: string,
   onWait: (holder: string) => void,
   signal: AbortSignal,
+  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<(() => void) | undefined> {
   privateDirectory(directory);
   const path = join(directory, "lock.sock");
@@ -32,14 +34,14 @@ export async function holdLock(
       });
       const listening = await listenPrivate(server, path);
       // Two may have found it free at once: the rename of the later one won, and the other sees that the file is not its own.
-      await pause(50, signal);
+      await Promise.all([pause(50, signal), meanwhile()]);
       if (listening.isOurs()) return () => release(server, listening);
       server.close();
       continue;
     }
     if (holder !== said) onWait(holder);
     said = holder;
-    await pause(waitMs, signal);
+    await Promise.all([pause(waitMs, signal), meanwhile()]);
   }
   return undefined;
 }
