@@ -200,6 +200,16 @@ export class PlayedNode extends PlayedDriver {
   }
 }
 
+/** What stands against it, in its words; "accepted" where nothing does. */
+export function refusal(work: () => Promise<unknown> | PlayedContainer): Promise<string> {
+  return Promise.resolve()
+    .then(work)
+    .then(
+      () => "accepted",
+      (cause: unknown) => (cause as Error).message,
+    );
+}
+
 function leversOf(lever: Levers["force"]): Levers {
   return {
     force: lever,

@@ -1,6 +1,7 @@
 import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ContainerHandle, PodHandle } from "../../kit/containerd/pods.ts";
 import { until } from "../../kit/node/processes.ts";
+import { unattended } from "./unattended.ts";
 import { PARTITION_ROWS as ROWS } from "./rows.ts";
 import { allowed, becomes, CGROUP, file, Lab, same, setOnline, taskset } from "./lab.ts";
 
@@ -105,44 +106,7 @@ await lab.row(ROWS[8], async () => {
   await agent.release(c1.uid);
   await drained(c1.uid);
 });
-await lab.row(ROWS[9], async () => {
-  const made = [];
-  for (const [type, cpus] of [
-    ["root", "4-5"],
-    ["isolated", "12-13"],
-  ] as const) {
-    const pod = await pods.pod(`unattended-${type}`);
-    const claim = await agent.claim({ cpus }, [pod], { isolated: type === "isolated" });
-    made.push({ type, cpus, pod, claim, id: await pods.create(pod, "x", { cdi: Object.values(claim.ids) }) });
-  }
-  await others("0-7,12-15", s1);
-  agent.daemon?.signal("SIGKILL");
-  await agent.daemon?.exited;
-  const started = [];
-  for (const one of made) {
-    const x = await pods.start(one.pod, "x", one.id);
-    await firstWords(x, one.cpus);
-    same("partition", file(`${x.cgroup}/cpuset.cpus.partition`), one.type);
-    started.push({ ...one, x });
-  }
-  await others("0-3,6-7,14-15", s1);
-  agent.start();
-  await agent.replace();
-  await agent.synchronized(60_000);
-  for (const { x, type, cpus } of started) {
-    same("its own list", file(`${x.cgroup}/cpuset.cpus.exclusive`), cpus);
-    await pods.cri.call("updateContainerResources", { containerId: x.id, linux: { cpuShares: 512n } });
-    same("partition", file(`${x.cgroup}/cpuset.cpus.partition`), type);
-    same("x runs on", x.allowed(), cpus);
-  }
-  await others("0-3,6-7,14-15", s1);
-  for (const { pod, claim } of started) {
-    await pods.removePod(pod);
-    await agent.release(claim.uid);
-    await drained(claim.uid);
-  }
-  await others("0-7,12-15", s1);
-});
+await lab.row(ROWS[9], () => unattended(lab, { firstWords, drained, others: (wanted) => others(wanted, s1) }));
 await lab.row(ROWS[10], async () => {
   c1 = await agent.claim({ cpus: "4-5" }, [p1], { isolated: true, idle: "6" });
   same("s1's own mask when the claim is prepared", file(`${s1.cgroup}/cpuset.cpus`), "0-5,7-15");
