@@ -80,9 +80,7 @@ export class ClaimStart {
     const why = this.#byPartition(container, cgroup, wanted);
     if (why === "") {
       // A pod's partition holds the claims of all its containers.
-      const held = [container, ...this.#neighbours.inPod(container)].flatMap((one) =>
-        one.uses.map((use) => use.claimUid),
-      );
+      const held = [container, ...this.#neighbours.inPod(container)].flatMap(uidsOf);
       for (const uid of new Set(held))
         if (this.#node.containersOf(uid).every((one) => one.phase === "created" || one.partition !== "none"))
           this.#node.byMasks.delete(uid);
