@@ -1,7 +1,6 @@
 import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ContainerHandle, PodHandle } from "../../kit/containerd/pods.ts";
 import { until } from "../../kit/node/processes.ts";
-import { unattended } from "./unattended.ts";
 import { PARTITION_ROWS as ROWS } from "./rows.ts";
 import { allowed, becomes, CGROUP, file, Lab, same, setOnline, taskset } from "./lab.ts";
 
@@ -65,6 +64,9 @@ await lab.row(ROWS[3], async () => {
   }
 });
 let s2 = s1;
+const p3 = await pods.pod("claim3");
+const late = await agent.claim({ cpus: "12-13" }, [p3], { isolated: true });
+const created = await pods.create(p3, "x3", { cdi: Object.values(late.ids) });
 await lab.row(ROWS[4], async () => {
   agent.daemon?.signal("SIGKILL");
   await agent.daemon?.exited;
@@ -95,10 +97,26 @@ await lab.row(ROWS[7], async () => {
   same("x2 runs on", x2.allowed(), "8-11");
 });
 await lab.row(ROWS[8], async () => {
+  const x = await pods.start(p3, "x3", created);
+  const partition = `${x.cgroup}/cpuset.cpus.partition`;
+  await firstWords(x, "12-13");
+  same("partition", file(partition), "isolated");
+  await others("0-7,14-15", s1, s2);
   agent.start();
   await agent.replace();
-  await agent.synchronized();
-  same("besteffort's list after the start", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "");
+  await agent.synchronized(60_000);
+  same("besteffort's list after the start", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "12-13");
+  same("x3's own list", file(`${x.cgroup}/cpuset.cpus.exclusive`), "12-13");
+  await pods.cri.call("updateContainerResources", { containerId: x.id, linux: { cpuShares: 512n } });
+  same("partition after an update", file(partition), "isolated");
+  same("x3 runs on", x.allowed(), "12-13");
+  await others("0-7,14-15", s1, s2);
+  await pods.removePod(p3);
+  await agent.release(late.uid);
+  await drained(late.uid);
+});
+await lab.row(ROWS[9], async () => {
+  same("besteffort's list", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "");
   x1 = await claimed(p1, "x1b", c1);
   await firstWords(x1, "4-5");
   await others("0-3,6-7,12-15", s1, s2);
@@ -106,7 +124,6 @@ await lab.row(ROWS[8], async () => {
   await agent.release(c1.uid);
   await drained(c1.uid);
 });
-await lab.row(ROWS[9], () => unattended(lab, { firstWords, drained, others: (wanted) => others(wanted, s1) }));
 await lab.row(ROWS[10], async () => {
   c1 = await agent.claim({ cpus: "4-5" }, [p1], { isolated: true, idle: "6" });
   same("s1's own mask when the claim is prepared", file(`${s1.cgroup}/cpuset.cpus`), "0-5,7-15");
