@@ -14,7 +14,7 @@ for (const [kernel, program, rows, limitSeconds] of [
 ] as const) {
   if (!program.includes(only)) continue;
   describe(`16 CPUs, cgroup v2, kernel ${kernel}: ${program}`, function () {
-    this.timeout(1_200_000);
+    this.timeout(1_500_000);
     let run: GuestRun;
     before(async () => {
       run = await runInGuest({ kernel, program: `e2e/runtime/guest/${program}.ts`, limitSeconds });
