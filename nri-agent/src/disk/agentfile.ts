@@ -71,6 +71,8 @@ export class AgentFile implements MemoryPort {
   }
 }
 
+/** The last member in files of the version before the sum. */
+const LAST_WITHOUT_SUM = "orphans";
 /** Of the object that the file is. */
 const END = "\n}";
 
@@ -83,6 +85,9 @@ function parse(text: string): AgentMemory {
   if (found !== null && found[1] !== sum(text.slice(0, found.index)))
     throw new Error("its checksum does not fit its content: it was cut or changed");
   const shape = JSON.parse(text) as FileShape;
+  // Where it is the sum's own member that was changed.
+  if (found === null && Object.keys(shape).at(-1) !== LAST_WITHOUT_SUM)
+    throw new Error("its checksum cannot be read: it was cut or changed");
   if (shape.version !== VERSION)
     throw new Error(`its version is ${String(shape.version)}, this agent reads ${VERSION}`);
   const options = { ignoreUnknownFields: true };

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,8 +53,19 @@ describe("the agent's own file", () => {
     const text = await written();
     writeFileSync(file.path, text.replace(/,\n "sum": "[^"]*"/, ""));
     expect((await file.load()).kind).to.equal("memory");
-    writeFileSync(file.path, text.replace(/,\n "sum": "[^"]*"/, ',\n "tomorrow": {}'));
+    const body = text.replace(/,\n "sum": "[^"]*"\n}\n$/, ',\n "tomorrow": {}');
+    const sum = createHash("sha256").update(body).digest("hex");
+    writeFileSync(file.path, `${body},\n "sum": "${sum}"\n}\n`);
     expect((await file.load()).kind).to.equal("memory");
+  });
+
+  it("is set aside where the sum's own member was changed, so that nothing else of it can be believed", async () => {
+    const text = (await written()).replace('"2-3"', '"2-4"');
+    for (const changed of ['"sux"', '"sum" ', '"Sum"', '"sum":'])
+      for (const bytes of [text.replace('"sum"', changed), text.replace('\n "sum"', `\t${changed}`)]) {
+        writeFileSync(file.path, bytes);
+        expect((await file.load()).kind, JSON.stringify(changed)).to.equal("damaged");
+      }
   });
 
   it("changed at any byte is what it was, or is set aside and named", async () => {
