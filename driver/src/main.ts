@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LOG_LEVELS, restartContainer, setLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
+import { lastWords } from "@dracpu/shared-proto/lifecycle/lastwords.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { flagsOf, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import type { Options } from "yargs";
@@ -190,8 +191,7 @@ async function main(): Promise<number> {
 main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
-    const { name, message, stack } = cause as Error;
-    console.error(`dracpu: ${KNOWN.includes(name) ? message : (stack ?? message)}`);
+    console.error(`dracpu: ${lastWords(cause, KNOWN)}`);
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

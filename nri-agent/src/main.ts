@@ -6,11 +6,12 @@ import {
   setLogLevel,
   obeyLogLevel,
 } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
+import { lastWords } from "@dracpu/shared-proto/lifecycle/lastwords.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
-import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { alone } from "@dracpu/shared-proto/socket/alone.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
 
 /** Faults that their message tells all of. By name: `run` loads none of them that it does not need. */
@@ -23,23 +24,9 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
   log.info("configuration in force", { configuration: values });
   obeyLogLevel(log, settings.logLevel);
-  const load = (): Promise<typeof import("./compose.ts")> => import("./compose.ts");
   const status = await runProgram(async (program) => {
-    const unlock = await holdLock(
-      settings.stateDir,
-      `dracpu-agent ${VERSION}, pid ${process.pid}`,
-      (holder) =>
-        log.warn("another agent holds the state directory; waiting until it ends", {
-          holder,
-          directory: settings.stateDir,
-        }),
-      program.signal,
-      load,
-    );
-    if (unlock === undefined) return;
-    program.onStop(unlock);
-    const { startAgent } = await load();
-    await startAgent(program, settings, log);
+    const parts = await alone(program, ["agent", "dracpu-agent"], settings.stateDir, log, () => import("./compose.ts"));
+    await parts?.startAgent(program, settings, log);
   }, log);
   await log.flush(500);
   return status;
@@ -116,8 +103,7 @@ async function main(): Promise<number> {
 main().then(
   (status) => process.exit(status),
   (cause: unknown) => {
-    const { name, message, stack } = cause as Error;
-    console.error(`dracpu-agent: ${KNOWN.includes(name) ? message : (stack ?? message)}`);
+    console.error(`dracpu-agent: ${lastWords(cause, KNOWN)}`);
     process.exit(cause instanceof SettingsFault ? 2 : 1);
   },
 );

@@ -3,7 +3,7 @@ import { obeyLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { configIn, labelsSpokenOf, resolveSettings } from "@dracpu/shared-proto/settings/settings.ts";
-import { holdLock } from "@dracpu/shared-proto/socket/lock.ts";
+import { alone } from "@dracpu/shared-proto/socket/alone.ts";
 import { DRIVER_SETTINGS, driverSettings } from "../config/settings.ts";
 import type { Command } from "./argv.ts";
 
@@ -22,23 +22,9 @@ export const run: Command = async (argv) => {
     configuration: { ...values, nodeName: settings.nodeName, keepShared: settings.keepShared },
   });
   obeyLogLevel(log, settings.logLevel);
-  const load = (): Promise<typeof import("../compose.ts")> => import("../compose.ts");
   const status = await runProgram(async (program) => {
-    const unlock = await holdLock(
-      settings.stateDir,
-      `dracpu ${VERSION}, pid ${process.pid}`,
-      (holder) =>
-        log.warn("another driver holds the state directory; waiting until it ends", {
-          holder,
-          directory: settings.stateDir,
-        }),
-      program.signal,
-      load,
-    );
-    if (unlock === undefined) return;
-    program.onStop(unlock);
-    const { startDriver } = await load();
-    await startDriver(program, settings, log);
+    const parts = await alone(program, ["driver", "dracpu"], settings.stateDir, log, () => import("../compose.ts"));
+    await parts?.startDriver(program, settings, log);
   }, log);
   await log.flush(500);
   return status;
