@@ -1,6 +1,7 @@
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { isWatched, type ContainerRecord } from "../masks/container.ts";
+import { parentOf } from "../partitions/plan.ts";
 import type { EnforcerParts } from "./parts.ts";
 
 /**
@@ -14,7 +15,7 @@ export function adoptPartitions(parts: EnforcerParts): void {
   for (const record of node.containers.values()) {
     if (record.cgroup === undefined || (node.levers.force !== "kernel" && record.uses.length === 0)) continue;
     if (!cgroup.populated(record.cgroup)) continue;
-    for (const path of [record.cgroup, podOf(record.cgroup)]) users.set(path, [...(users.get(path) ?? []), record]);
+    for (const path of [record.cgroup, parentOf(record.cgroup)]) users.set(path, [...(users.get(path) ?? []), record]);
   }
   partitions.adopt(users, node.truth !== "none");
   for (const record of node.containers.values()) recognise(parts, record);
@@ -33,7 +34,7 @@ export function holdClaims(parts: EnforcerParts): void {
   }
   for (const record of node.containers.values()) {
     if (record.role === "claim" || record.phase !== "running" || record.cgroup === undefined) continue;
-    if (partitions.living(podOf(record.cgroup)) === undefined || record.wanted === undefined) continue;
+    if (partitions.living(parentOf(record.cgroup)) === undefined || record.wanted === undefined) continue;
     const why = claimStart.besideShared(record);
     if (why !== "") say.problem(why, record.ref, CODES.maskFailed);
   }
@@ -80,7 +81,7 @@ export function checkPartitions(
   const { node, partitions, claimStart, say } = parts;
   for (const container of [...node.containers.values()]) {
     if (container.partition === "none" || container.cgroup === undefined || !isWatched(container)) continue;
-    const path = container.partition === "own" ? container.cgroup : podOf(container.cgroup);
+    const path = container.partition === "own" ? container.cgroup : parentOf(container.cgroup);
     if (!which(container, path)) continue;
     const problem = partitions.problemOf(path);
     if (problem === undefined) continue;
@@ -114,7 +115,7 @@ function isLoose({ node }: EnforcerParts, record: ContainerRecord): boolean {
 function recognise({ node, partitions }: EnforcerParts, record: ContainerRecord): void {
   if (record.role !== "claim" || record.cgroup === undefined) return;
   const claim = node.partitionMask(record);
-  const pod = podOf(record.cgroup);
+  const pod = parentOf(record.cgroup);
   if (equal(partitions.living(record.cgroup)?.cpus, claim)) record.partition = "own";
   else if (partitions.living(pod) !== undefined) record.partition = "pod";
   else return;
@@ -123,8 +124,4 @@ function recognise({ node, partitions }: EnforcerParts, record: ContainerRecord)
 
 function equal(a: CpuSet | undefined, b: CpuSet | undefined): boolean {
   return a !== undefined && b !== undefined && a.equals(b);
-}
-
-function podOf(cgroup: string): string {
-  return cgroup.slice(0, cgroup.lastIndexOf("/"));
 }

@@ -1,5 +1,6 @@
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
+import { parentOf } from "../partitions/plan.ts";
 import type { NodeKnowledge } from "./node.ts";
 import type { Partitioner } from "./partitioner.ts";
 import type { CgroupPort } from "./ports.ts";
@@ -62,7 +63,7 @@ export class Neighbours {
 export function podCgroup(container: ContainerRecord): string | undefined {
   const { cgroup } = container;
   if (cgroup === undefined) return undefined;
-  const parent = cgroup.slice(0, cgroup.lastIndexOf("/"));
+  const parent = parentOf(cgroup);
   return parent.split("/").filter((part) => part !== "").length >= 2 ? parent : undefined;
 }
 

@@ -1,6 +1,13 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerRecord } from "../masks/container.ts";
-import { ancestorsOf, exclusiveLists, listWrites, readPartition, type Partition } from "../partitions/plan.ts";
+import {
+  ancestorsOf,
+  exclusiveLists,
+  listWrites,
+  parentOf,
+  readPartition,
+  type Partition,
+} from "../partitions/plan.ts";
 import type { NodeKnowledge } from "./node.ts";
 import { CgroupFault, type CgroupPort, type Observer } from "./ports.ts";
 
@@ -258,10 +265,6 @@ export class Partitioner {
       });
     }
   }
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/"));
 }
 
 function living(path: string, cpus: CpuSet, type: "root" | "isolated", containers: readonly ContainerRecord[]): Living {

@@ -11,6 +11,11 @@ export interface Partition {
   readonly cpus: CpuSet;
 }
 
+/** The cgroup above; "" for the root, and for those right below it. */
+export function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
 /** Ancestors of a cgroup, top first, without the root and without itself. */
 export function ancestorsOf(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "");
