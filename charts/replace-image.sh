@@ -32,9 +32,14 @@ state_has() { # pod, text
   state=$(k exec "$1" -c driver -- dracpu state -o json) || return
   if [[ $state == *"$2"* ]]; then echo yes; else echo no; fi
 }
-# Pods of a node that are being deleted and still have a container that runs. The agent cannot tell: containerd speaks of a stop when it is over.
+# Pods of a node that are being deleted and still have a container that runs; sidecars, which are init containers, end last. The agent cannot tell: containerd speaks of a stop
+# when it is over.
 ending() { # node
-  kubectl get pods --all-namespaces --field-selector "spec.nodeName=$1" -o 'go-template={{range .items}}{{$pod := .metadata}}{{if .metadata.deletionTimestamp}}{{range .status.containerStatuses}}{{if .state.running}}{{$pod.namespace}}/{{$pod.name}} {{end}}{{end}}{{end}}{{end}}'
+  local kind running=""
+  for kind in initContainer container ephemeralContainer; do
+    running+="{{range .status.${kind}Statuses}}{{if .state.running}}{{\$pod.namespace}}/{{\$pod.name}} {{end}}{{end}}"
+  done
+  kubectl get pods --all-namespaces --field-selector "spec.nodeName=$1" -o "go-template={{range .items}}{{\$pod := .metadata}}{{if .metadata.deletionTimestamp}}$running{{end}}{{end}}"
 }
 observed() { if [ "$(of_set 'jsonpath={.metadata.generation}')" = "$(of_set 'jsonpath={.status.observedGeneration}')" ]; then echo yes; fi; }
 status_of() { k get pod "$1" -o "jsonpath={.status.$statuses[?(@.name==\"$container\")]$2}"; } # pod, path

@@ -3,6 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "n
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { debianLicenses } from "./licenses.ts";
 import type { Member } from "./tar.ts";
 
 /** A file of the base that somebody else made, and whose it is. */
@@ -37,6 +38,7 @@ export function makeBase(): Base {
   const node = nodePackage();
   const original = join(node.dir, "bin", "node");
   const libraries = librariesOf(original);
+  const debian = debianParts(libraries);
   const dirs = new Set(
     ["dev/", "etc/", "opt/", "opt/dracpu/", "proc/", "run/", "sys/", "tmp/", "usr/", "usr/bin/", "var/"].concat(
       libraries.flatMap(({ path }) => {
@@ -51,6 +53,7 @@ export function makeBase(): Base {
   members.push(
     { name: "etc/passwd", mode: 0o644, type: "0", data: Buffer.from("root:x:0:0:root:/:/nonexistent\n") },
     { name: NODE_PATH, mode: 0o755, type: "0", data: withoutSymbols(original) },
+    { name: "opt/dracpu/LICENSE.debian", mode: 0o644, type: "0", data: Buffer.from(debianLicenses(debian)) },
     { name: "opt/dracpu/LICENSE.node", mode: 0o644, type: "0", data: readFileSync(join(node.dir, "LICENSE")) },
     // /var/run is where runtimes and the kubelet say their sockets are.
     { name: "var/run", mode: 0o777, type: "2", link: "../run" },
@@ -69,7 +72,7 @@ export function makeBase(): Base {
       license: "MIT",
       files: [NODE_PATH],
     },
-    ...debianParts(libraries),
+    ...debian,
   ];
   return { members, parts };
 }

@@ -54,7 +54,8 @@ export async function buildImages(out: string, options: ImageOptions = {}): Prom
   };
 }
 
-function configOf(name: ProgramName, tag: string, revision: string): Image["config"] {
+/** What the Dockerfile says as well. */
+export function configOf(name: ProgramName, tag: string, revision: string): Image["config"] {
   return {
     Entrypoint: [`/usr/bin/${commandOf(name)}`],
     Cmd: ["run"],

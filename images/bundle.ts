@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
+import { READ_DESCRIPTORS } from "./descriptors.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** For CommonJS libraries inside of an ES module: grpc-js, protobufjs and pino. */
@@ -20,7 +21,6 @@ const ALONE = "--no-parallel-scavenge";
  * with: after {@link LATER} each part is compiled anew, a fifth of a start.
  */
 const FIRST_PARTS = [
-  "assert",
   "cluster",
   "crypto",
   "dns",
@@ -33,7 +33,7 @@ const FIRST_PARTS = [
   "worker_threads",
   "zlib",
 ];
-const DRIVER_FIRST_PARTS = [...FIRST_PARTS, "http2", "https", "tty"];
+const DRIVER_FIRST_PARTS = [...FIRST_PARTS, "http2", "https"];
 /** For yargs, an ES module inside of CommonJS. */
 const cjsBanner = (parts: readonly string[]): string =>
   `const __url=require("node:url").pathToFileURL(__filename).href;if(process.argv[2]==="run")for(const part of ${JSON.stringify(parts)})require(part);require("node:v8").setFlagsFromString("${LATER} ${ALONE}");`;
@@ -74,7 +74,18 @@ const NO_CLIENT_CALLS: Plugin = {
 };
 
 /** Parts of Node that libraries name and a program uses later, for some of its work only, or never. */
-const LATER_PARTS = ["child_process", "cluster", "dns", "http2", "https", "tls", "tty", "vm", "zlib"];
+const LATER_PARTS = ["assert", "child_process", "cluster", "dns", "http2", "https", "tls", "tty", "vm", "zlib"];
+/** Libraries, likewise: of client-node's all but for in-cluster credentials, of prom-client's for exemplars, and YAML for what `flatMapping` does not read. */
+const LATER_LIBRARIES = [
+  "@opentelemetry/api",
+  "hpagent",
+  "js-yaml",
+  "jsonpath-plus",
+  "openid-client",
+  "socks",
+  "socks-proxy-agent",
+  "yaml",
+];
 
 /**
  * Loads those when one of their members is first asked for: a fifth of the agent's start, and 2 MB of its memory. What esbuild makes of a module for an `import` has the
@@ -86,11 +97,18 @@ const LATER_LOADED: Plugin = {
     onResolve({ filter: new RegExp(`^(node:)?(${LATER_PARTS.join("|")})$`) }, ({ path }) => ({
       path: path.replace("node:", ""),
       namespace: "later-loaded",
+      pluginData: "process.getBuiltinModule",
     }));
-    onLoad({ filter: /./, namespace: "later-loaded" }, ({ path }) => ({
-      contents: `const get = (_, key) => key === "__esModule" ? undefined : process.getBuiltinModule("${path}")[key];
+    onResolve({ filter: new RegExp(`^(${LATER_LIBRARIES.join("|")})$`) }, ({ path, namespace }) =>
+      namespace === "later-loaded" ? undefined : { path, namespace: "later-loaded", pluginData: "require" },
+    );
+    onLoad({ filter: /./, namespace: "later-loaded" }, ({ path, pluginData }) => ({
+      contents: `const all = () => ${pluginData as string}("${path}");
+        const get = (_, key) => key === "__esModule" ? undefined : all()[key];
+        const apply = (_, self, given) => all().apply(self, given);
         const members = new Proxy({}, { get });
-        module.exports = new Proxy({}, { get, getPrototypeOf: () => members });`,
+        module.exports = new Proxy(() => {}, { get, apply, getPrototypeOf: () => members });`,
+      resolveDir: ROOT,
     }));
   },
 };
@@ -141,7 +159,7 @@ export async function bundle(
     },
     define: isModule ? {} : { "import.meta.url": "__url" },
     nodePaths: [...libraries],
-    plugins: isModule ? [NO_CLIENT_CALLS] : [NO_CLIENT_CALLS, LATER_LOADED],
+    plugins: isModule ? [NO_CLIENT_CALLS] : [NO_CLIENT_CALLS, LATER_LOADED, READ_DESCRIPTORS],
     inject: isModule ? [] : [join(ROOT, "images", "headers.ts")],
     logLevel: "warning",
   });

@@ -7,6 +7,7 @@ import { VERSION } from "../shared-proto/src/contract/version.ts";
 import { bakeCompileCaches } from "./bake.ts";
 import { makeBase, NODE_PATH } from "./base.ts";
 import { bundle, PROGRAMS, type ProgramName } from "./bundle.ts";
+import { bundledLicenses } from "./licenses.ts";
 import { sbomOf } from "./sbom.ts";
 import type { Member } from "./tar.ts";
 
@@ -70,6 +71,12 @@ function membersOf(name: ProgramName, made: Made, sbom: string): Member[] {
     { name: path, mode: 0o755, type: "0", data: readFileSync(made.file) },
     { name: `usr/bin/${commandOf(name)}`, mode: 0o777, type: "2", link: `/${path}` },
     { name: "opt/dracpu/sbom.spdx.json", mode: 0o644, type: "0", data: Buffer.from(sbom) },
+    {
+      name: "opt/dracpu/LICENSE.packages",
+      mode: 0o644,
+      type: "0",
+      data: Buffer.from(bundledLicenses(made.metafile)),
+    },
     { name: "opt/dracpu/LICENSE", mode: 0o644, type: "0", data: readFileSync(join(ROOT, "LICENSE")) },
     ...filesBelow(made.cache, "opt/dracpu/cache"),
   ];
@@ -84,7 +91,9 @@ function filesBelow(dir: string, name: string): Member[] {
   return [{ name: `${name}/`, mode: 0o755, type: "5" }, ...below];
 }
 
+/** By git, or where the sources came without it, by what the Dockerfile was told. */
 function commit(): { created: string; revision: string } {
+  const at = (seconds: string): string => new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z");
   try {
     const text = execFileSync("git", ["log", "-1", "--format=%ct %H"], {
       cwd: ROOT,
@@ -92,20 +101,24 @@ function commit(): { created: string; revision: string } {
       stdio: ["ignore", "pipe", "ignore"],
     });
     const [seconds = "", revision = ""] = text.trim().split(" ");
-    return { created: new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z"), revision };
+    return { created: at(seconds), revision };
   } catch {
-    return { created: "1970-01-01T00:00:00Z", revision: "unknown" };
+    return { created: at(process.env["SOURCE_DATE_EPOCH"] ?? "0"), revision: process.env["REVISION"] ?? "unknown" };
   }
 }
 
-/** For a Dockerfile's COPY. */
+/** For a Dockerfile's COPY, which keeps modes: those that the members have, whatever this process's umask is. */
 export function unpack(members: readonly Member[], dir: string): void {
-  mkdirSync(dir, { recursive: true });
-  for (const { name, mode, type, data, link } of members) {
-    const path = join(dir, name);
-    mkdirSync(dirname(path), { recursive: true });
-    if (type === "5") mkdirSync(path, { mode, recursive: true });
-    else if (type === "2") symlinkSync(link ?? "", path);
-    else writeFileSync(path, data ?? "", { mode });
+  const umask = process.umask(0);
+  try {
+    for (const { name, mode, type, data, link } of members) {
+      const path = join(dir, name);
+      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      if (type === "5") mkdirSync(path, { recursive: true, mode });
+      else if (type === "2") symlinkSync(link ?? "", path);
+      else writeFileSync(path, data ?? "", { mode });
+    }
+  } finally {
+    process.umask(umask);
   }
 }

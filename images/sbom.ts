@@ -5,20 +5,30 @@ import type { Part } from "./base.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
+export interface BundledPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  /** Below the root, and of it those files that are in the bundle. */
+  readonly dir: string;
+  readonly files: readonly string[];
+}
+
 /** npm packages of which at least one byte is in the bundle, by the bundler's own account. */
-export function bundledPackages(metafile: Metafile): { name: string; version: string; license: string }[] {
-  const dirs = new Set<string>();
+export function bundledPackages(metafile: Metafile): BundledPackage[] {
+  const dirs = new Map<string, string[]>();
   for (const output of Object.values(metafile.outputs)) {
     for (const [file, { bytesInOutput }] of Object.entries(output.inputs)) {
       const dir = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1];
-      if (dir !== undefined && bytesInOutput > 0) dirs.add(dir);
+      if (dir !== undefined && bytesInOutput > 0) dirs.set(dir, [...(dirs.get(dir) ?? []), file]);
     }
   }
-  return [...dirs].sort().map((dir) => {
+  return [...dirs].sort().map(([dir, files]) => {
     const path = join(ROOT, dir, "package.json");
     if (!existsSync(path)) throw new Error(`Cannot tell what ${dir} is: it has no package.json`);
     const { name, version, license } = JSON.parse(readFileSync(path, "utf8")) as Record<string, string>;
-    return { name: name ?? "", version: version ?? "", license: typeof license === "string" ? license : "NOASSERTION" };
+    const said = typeof license === "string" ? license : "NOASSERTION";
+    return { name: name ?? "", version: version ?? "", license: said, dir, files };
   });
 }
 

@@ -263,9 +263,10 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   // Whoever waits at the sockets already is answered before all the rest begins.
   await turn();
   const afterMs = Math.round(performance.now());
+  metrics.watchProcess();
   program.supervise(link.run(signal));
   // A node that cannot do the work offers nothing even for a moment.
-  program.supervise(preconditions.first.then(() => publisher.run(signal)));
+  program.supervise(Promise.all([preconditions.first, live.sure]).then(() => publisher.run(signal)));
   program.supervise(live.run(signal));
   program.supervise(preconditions.run(signal));
   program.supervise(tellProblems({ problems: allProblems, sight, reporter, node: settings.nodeName }, signal));

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { LOG_LEVELS, restartContainer, setLogLevel } from "@dracpu/shared-proto/lifecycle/firstprocess.ts";
 import { lastWords } from "@dracpu/shared-proto/lifecycle/lastwords.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
@@ -8,6 +7,7 @@ import type { Options } from "yargs";
 import { withProgress } from "./cli/progress.ts";
 import { TOPOLOGY_OUTPUTS } from "./cli/topology.ts";
 import type { Argv, Command } from "./commands/argv.ts";
+import { fromReference } from "./commands/reference.ts";
 import { DRIVER_SETTINGS } from "./config/settings.ts";
 
 /** Faults that their message tells all of. By name: `run` loads none of them that it does not need. */
@@ -25,6 +25,7 @@ const doctor: Command = (argv) =>
   );
 const state: Command = async (argv) => (await import("./commands/agent.ts")).state(argv);
 const call: Command = async (argv) => (await import("./commands/agent.ts")).call(argv);
+const version: Command = async (argv) => (await import("./commands/version.ts")).version(argv);
 const map: Command = async (argv) => (await import("./commands/show.ts")).map(argv);
 const claims: Command = async (argv) => (await import("./commands/show.ts")).claims(argv);
 const why: Command = async (argv) => (await import("./commands/show.ts")).why(argv);
@@ -38,15 +39,16 @@ const from: Options = { type: "string", describe: "draw what was saved with `map
 const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 
 async function main(): Promise<number> {
-  const plain = plainRun(process.argv.slice(2));
+  const words = fromReference(process.argv.slice(2));
+  const plain = plainRun(words);
   if (plain !== undefined) return run(plain);
   const { default: yargs } = await import("yargs");
-  const { methodNames } = await import("@dracpu/shared-proto/client/call.ts");
+  const { CALL_OUTPUT, methodNames } = await import("@dracpu/shared-proto/client/call.ts");
   let status = 0;
   const doing = (command: Command) => async (argv: Argv) => {
     status = await command(argv);
   };
-  await yargs(process.argv.slice(2))
+  await yargs(words)
     .scriptName("dracpu")
     .usage("$0 <command>: gives pods exclusive CPUs through Dynamic Resource Allocation")
     .command("run", "run the driver", (y) => y.options(flags), doing(run))
@@ -134,7 +136,7 @@ async function main(): Promise<number> {
         y
           .positional("method", { type: "string", describe: methodNames().join(", ") })
           .positional("json", { type: "string" })
-          .options(flags),
+          .options({ ...flags, output: CALL_OUTPUT }),
       doing(call),
     )
     .command(
@@ -172,9 +174,17 @@ async function main(): Promise<number> {
         }),
       doing(uninstall),
     )
-    .command("version", "print the version", {}, () => console.log(`dracpu ${VERSION} (node ${process.version})`))
+    .command(
+      "version",
+      "print the versions of this program and of the NRI agent on this node, and the protocol between them",
+      (y) => y.options(output("text")),
+      doing(version),
+    )
     .completion("completion", "print a script that completes this command line in your shell")
     .version(false)
+    .alias("help", "h")
+    // Names of flags are never broken where there is no terminal.
+    .wrap(process.stdout.columns ?? null)
     .demandCommand(1, "Name a command.")
     .strict()
     .exitProcess(false)

@@ -1,74 +1,118 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { shipped } from "../../images/environment.ts";
 import { AgentProcess } from "../kit/agent/agent.ts";
 import { Containerd } from "../kit/containerd/containerd.ts";
 import type { ContainerHandle, PodHandle } from "../kit/containerd/pods.ts";
+import { allocatedClaim, DriverProcess } from "../kit/driver.ts";
+import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
+import { FakeKubelet } from "../kit/fakecluster/kubelet.ts";
 import { until } from "../kit/node/processes.ts";
 import type { Figures } from "./figures.ts";
 
 const ROUNDS = 8;
 
-/** A claim on a real containerd that runs shared containers: how long until they are off, until it runs, and what others feel of it. */
-export async function benchContainers(figures: Figures, agentBundle: string): Promise<void> {
+/**
+ * A claim of both programs on a real containerd that runs shared containers, with this process in the kubelet's place: from Prepare's call on, how long
+ * until the others are off, until Prepare is answered, until the claim's container runs, and what a pod feels that has nothing to do with it.
+ */
+export async function benchContainers(
+  figures: Figures,
+  bundles: { readonly driver: string; readonly agent: string },
+): Promise<void> {
   const runtime = new Containerd("2.4");
+  const api = new FakeApiServer();
+  const kubelet = new FakeKubelet(join(runtime.dir, "kubelet"));
   const agent = new AgentProcess({
     dir: runtime.dir,
-    argv: [process.execPath, agentBundle],
+    argv: shipped(bundles.agent),
     nriSocket: runtime.nriSocket,
     cdiDir: runtime.cdiDir,
     lever: "file",
     online: CpuSet.parse("0-1"),
+    byFile: true,
   });
+  let driver: DriverProcess | undefined;
   try {
     await runtime.start();
+    await api.listen();
+    // It keeps CPU 0 for the shared pool: the claim's is 1.
+    driver = new DriverProcess({
+      dir: runtime.dir,
+      argv: shipped(bundles.driver),
+      kubeconfig: api.kubeconfig(join(runtime.dir, "kubeconfig")),
+      kubeletRootDir: kubelet.rootDir,
+      agentSocket: join(runtime.dir, "ctl", "control.sock"),
+      flags: { "--cdi-dir": runtime.cdiDir },
+      byFile: true,
+    });
     agent.start();
-    await agent.replace();
+    driver.start();
+    await kubelet.register();
     await agent.synchronized();
+    await until("a slice is published", () => api.slices.size > 0);
     const pod = await runtime.pods.pod("shared");
-    const others = await runtime.pods.pod("others");
     const target = await runtime.pods.pod("claimed");
     const shared: ContainerHandle[] = [];
-    const alone = await starts(runtime, others, "alone", () => Promise.resolve());
+    const alone = await starts(runtime, "alone", () => Promise.resolve());
     for (const count of [0, 50, 200]) {
       while (shared.length < count)
         shared.push(await runtime.pods.run(pod, `s${shared.length}`, { command: ["/bin/sleep", "100000"] }));
       figures.title(`containerd 2.4 with ${count} shared containers, file lever`);
       const moved: number[] = [];
-      const enforced: number[] = [];
+      const prepared: number[] = [];
       const running: number[] = [];
-      const stalls = await starts(runtime, others, `n${count}`, async () => {
+      const stalls = await starts(runtime, `n${count}`, async () => {
         for (let n = 0; n < ROUNDS; n++) {
           const began = performance.now();
           const off = readBack(shared, began);
-          const claim = await agent.claim({ cpus: "1" }, [target]);
-          enforced.push(performance.now() - began);
-          const name = `x${count}-${n}`;
-          const x = await runtime.pods.run(target, name, { cdi: [claim.ids["cpus"] ?? ""] });
+          const { claim, ref } = claimOf(`x${count}-${n}`, target);
+          api.claims.set(`default/${ref.name}`, claim);
+          const { devices, error } = await kubelet.prepare(ref);
+          if (error !== "") throw new Error(error);
+          prepared.push(performance.now() - began);
+          const x = await runtime.pods.run(target, ref.name, { cdi: devices.flatMap((one) => one.cdiDeviceIds) });
           running.push(performance.now() - began);
           moved.push(await off);
           if (x.allowed() !== "1") throw new Error(`the claim's container runs on ${x.allowed()}`);
           await runtime.pods.remove(x);
-          await agent.release(claim.uid);
-          await until("drained", async () => (await agent.await(claim.uid, 1000)).progress === 3);
+          const refused = await kubelet.unprepare(ref);
+          if (refused !== "") throw new Error(refused);
+          await until("drained", async () => (await agent.state()).allocations.length === 0);
           await until("they are back", () => shared.every((one) => maskOf(one) === "0-1"), 20_000, 20);
         }
       });
       if (count > 0) figures.times("until the last is read back off the CPUs", moved, count === 200 ? 100 : undefined);
-      figures.times("until the agent answers ENFORCED", enforced);
+      figures.times("until Prepare is answered", prepared);
       figures.times("until the claim's container runs", running);
-      figures.times("an unrelated container's start, meanwhile", stalls);
+      figures.times("an unrelated pod's start, sandbox and container, meanwhile", stalls);
     }
     figures.title("for comparison");
-    figures.times("a container's start with nothing else going on", alone);
+    figures.times("a pod's start with nothing else going on", alone);
+    figures.note(
+      "the kernel lever, cgroup v2: `npm run test:runtime -- --only guest` prints what StartContainer takes with it",
+    );
   } finally {
+    await driver?.daemon?.stop();
     await agent.daemon?.stop();
+    kubelet.close();
     await runtime.stop();
+    await api.close();
   }
 }
 
-/** Starts and removes containers one after the other as long as `work` takes. @returns ms of each start. */
-async function starts(runtime: Containerd, pod: PodHandle, name: string, work: () => Promise<void>): Promise<number[]> {
+/** Of a pod that the runtime knows, with a uid as real ones have. */
+function claimOf(name: string, pod: PodHandle): ReturnType<typeof allocatedClaim> {
+  const { claim, ref } = allocatedClaim(name, 1);
+  const metadata = { ...ref, uid: randomUUID() };
+  const reservedFor = [{ resource: "pods", name: pod.name, uid: pod.uid }];
+  return { ref: metadata, claim: { metadata, status: { ...claim.status, reservedFor } } };
+}
+
+/** Starts and removes pods of one container, one after the other, as long as `work` takes. @returns ms of each start. */
+async function starts(runtime: Containerd, name: string, work: () => Promise<void>): Promise<number[]> {
   const times: number[] = [];
   const progress = { isDone: false };
   const working = work().finally(() => {
@@ -76,9 +120,10 @@ async function starts(runtime: Containerd, pod: PodHandle, name: string, work: (
   });
   for (let n = 0; n < 5 || !progress.isDone; n++) {
     const began = performance.now();
-    const one = await runtime.pods.run(pod, `${name}-${n}`);
+    const pod = await runtime.pods.pod(`${name}-${n}`);
+    await runtime.pods.run(pod, "c");
     times.push(performance.now() - began);
-    await runtime.pods.remove(one);
+    await runtime.pods.removePod(pod);
   }
   await working;
   return times;

@@ -3,14 +3,13 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cacheDir } from "./cache.ts";
-import { PRODUCTS, type Product } from "./products.ts";
+import { kubeOf, PRODUCTS, type Product } from "./products.ts";
 
 const HERE = import.meta.dirname;
 
 /** Path of a built binary. `$DRACPU_KUBE` names another minor version of Kubernetes. @throws Error with what to do where it was not built yet. */
 export function binary(wanted: string, name: string): string {
-  const minor = process.env["DRACPU_KUBE"];
-  const product = wanted === "kube" && minor !== undefined ? `kube-${minor}` : wanted;
+  const product = wanted === "kube" ? kubeOf(process.env["DRACPU_KUBE"]) : wanted;
   const path = join(productDir(find(product)), name);
   if (!existsSync(path))
     throw new Error(`${name} of ${product} is not built yet; run: node e2e/build/build.ts ${product}`);

@@ -43,6 +43,15 @@ const kube = (name: string, version: string): Product => ({
   ].join(" "),
 });
 
+/** Kubernetes of every suite. */
+const KUBE = "1.36.3";
+const minorOf = (version: string): string => version.split(".").slice(0, 2).join(".");
+
+/** Name of the product that is Kubernetes of a minor version, such as `1.37`; of none, the one of every suite. */
+export function kubeOf(minor = minorOf(KUBE)): string {
+  return minor === minorOf(KUBE) ? "kube" : `kube-${minor}`;
+}
+
 /** Versions are those of each folder's go.mod; what a binary says of itself has to be given when it is linked. */
 export const PRODUCTS: readonly Product[] = [
   containerd("containerd", "2.4.2"),
@@ -70,9 +79,9 @@ export const PRODUCTS: readonly Product[] = [
     binaries: { helm: "helm.sh/helm/v4/cmd/helm" },
     ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
   },
-  kube("kube", "1.36.3"),
+  kube(kubeOf(), KUBE),
   ...["1.34.4", "1.35.4", "1.37.2"].map((version) => ({
-    ...kube(`kube-${version.split(".").slice(0, 2).join(".")}`, version),
+    ...kube(kubeOf(minorOf(version)), version),
     onlyByName: true,
   })),
 ];

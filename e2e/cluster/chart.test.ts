@@ -6,13 +6,16 @@ import { parseAllDocuments } from "yaml";
 import { CHART } from "../kit/node/helm.ts";
 import { helm, INSTALL, renderInstall } from "./manifests.ts";
 
+const SECURITY = join(CHART, "..", "..", "docs", "security.md");
+
 interface PodSpec {
   readonly serviceAccountName?: string;
   readonly automountServiceAccountToken: boolean;
   readonly priorityClassName?: string;
   readonly tolerations?: readonly object[];
   readonly volumes?: readonly { readonly name: string; readonly projected?: object }[];
-  readonly containers: readonly { readonly args: readonly string[] }[];
+  readonly securityContext?: object;
+  readonly containers: readonly { readonly args: readonly string[]; readonly securityContext?: object }[];
 }
 
 interface Rendered {
@@ -25,6 +28,8 @@ interface Rendered {
   };
   readonly data?: Readonly<Record<string, string>>;
   readonly rules?: readonly { readonly resources: readonly string[]; readonly resourceNames?: readonly string[] }[];
+  readonly automountServiceAccountToken?: boolean;
+  readonly subjects?: readonly { readonly name: string }[];
   readonly spec?: { readonly template?: { readonly metadata: Rendered["metadata"]; readonly spec: PodSpec } };
 }
 
@@ -54,9 +59,32 @@ describe("the chart, with real helm", function () {
       ["config.agent.lever=crowbar", "lever"],
       ["config.perNode[0].settings.groupBy=machine", "matchLabels"],
       ["kubeletRootDir=var/lib/kubelet", "kubeletRootDir"],
+      ["driver.startupProbe.failureThreshhold=3", "failureThreshhold"],
+      ["agent.livenessProbe.periodSeconds=0", "periodSeconds"],
+      // What is asked for is the chart's.
+      ["agent.readinessProbe.httpGet.path=/x", "httpGet"],
+      ["driver.env[0].name=A,driver.env[0].vale=b", "vale"],
+      ["agent.env[0].value=b", "name"],
+      ["tolerations[0].operater=Exists", "operater"],
+      ["tolerations[0].effect=NoExecut", "effect"],
+      ["jobs.tolerations[0].operator=Exist", "operator"],
+      ["jobs.user=0", "user"],
+      ["seLinuxOptions.typ=spc_t", "typ"],
+      ["imagePullSecrets[0].nam=registry", "nam"],
       [`kubeletRootDir=/${"x".repeat(80)}`, "more than 107 bytes"],
     ] as const)
       expect(() => render("rel", "--set", value), value).to.throw(says);
+    // What Kubernetes has in these is taken, and no more is asked of what goes there whole.
+    for (const value of [
+      'driver.livenessProbe={"initialDelaySeconds":0,"successThreshold":1,"terminationGracePeriodSeconds":5}',
+      'driver.env=[{"name":"A","value":""},{"name":"B","valueFrom":{"fieldRef":{"fieldPath":"status.hostIP"}}}]',
+      'tolerations=[{"key":"a","operator":"Equal","value":"b","effect":"NoExecute","tolerationSeconds":30}]',
+      'seLinuxOptions={"user":"system_u","role":"system_r","type":"spc_t","level":"s0"}',
+      "seLinuxOptions={}",
+      'agent.resources={"limits":{"memory":"128Mi"}}',
+      'affinity={"podAffinity":{}}',
+    ])
+      expect(() => render("rel", "--set-json", value), value).not.to.throw();
   });
 
   it("is a part of another chart, switched on there and with globals there", () => {
@@ -73,6 +101,14 @@ describe("the chart, with real helm", function () {
     } finally {
       rmSync(dir, { recursive: true });
     }
+  });
+
+  it("puts a label that one's own scripts look for on the driver's pods, by a value", () => {
+    const daemonset = render("rel", "--set", "podLabels.app=dracpu").find((one) => one.kind === "DaemonSet");
+    expect(daemonset?.spec?.template?.metadata.labels).to.include({
+      app: "dracpu",
+      "app.kubernetes.io/instance": "rel",
+    });
   });
 
   it("names what belongs to the whole cluster after the release, but for the classes that claims name", () => {
@@ -104,15 +140,23 @@ describe("the chart, with real helm", function () {
     it("cleans by pods that have no credentials, need no quota, and that helm does not end", () => {
       const all = render("rel", "--set", "resourceQuota.create=true");
       const pod = podOf(named(all, "DaemonSet", "uninstall"));
-      expect(pod).not.to.have.any.keys("serviceAccountName", "priorityClassName");
+      expect(pod).not.to.have.any.keys("priorityClassName");
       expect(pod.automountServiceAccountToken).to.equal(false);
       expect(pod.volumes?.filter((one) => one.projected !== undefined)).to.deep.equal([]);
-      for (const kind of ["DaemonSet", "ConfigMap"])
-        expect(named(all, kind, "uninstall").metadata.annotations?.[policy]).to.equal("before-hook-creation");
+      // Of an account of their own, which no binding names, and which is there as long as they may be.
+      expect(pod.serviceAccountName).to.equal("rel-dra-driver-cpu-uninstall-clean");
+      const account = named(all, "ServiceAccount", "uninstall-clean");
+      expect(account.automountServiceAccountToken).to.equal(false);
+      expect(account.metadata.annotations?.["helm.sh/hook-weight"]).to.equal("-10");
+      const bound = all.flatMap(({ subjects = [] }) => subjects.map(({ name }) => name));
+      expect(bound).to.include("rel-dra-driver-cpu-uninstall").and.not.include(account.metadata.name);
+      for (const one of [account, ...["DaemonSet", "ConfigMap"].map((kind) => named(all, kind, "uninstall"))])
+        expect(one.metadata.annotations?.[policy]).to.equal("before-hook-creation");
       const mine = { resourceNames: ["rel-dra-driver-cpu-uninstall"] };
-      expect(named(all, "Role", "uninstall").rules?.slice(0, 2)).to.deep.equal([
+      expect(named(all, "Role", "uninstall").rules?.slice(0, 3)).to.deep.equal([
         { apiGroups: ["apps"], resources: ["daemonsets"], verbs: ["get", "delete"], ...mine },
         { apiGroups: [""], resources: ["configmaps"], verbs: ["delete"], ...mine },
+        { apiGroups: [""], resources: ["serviceaccounts"], verbs: ["delete"], resourceNames: [account.metadata.name] },
       ]);
     });
 
@@ -140,6 +184,35 @@ describe("the chart, with real helm", function () {
     });
   });
 
+  it("runs what asks the cluster, or proves itself, as a user that a cluster may choose instead", () => {
+    const users = (...args: string[]): unknown[] =>
+      render("rel", ...args).flatMap(({ kind, spec }) => {
+        const pod = kind === "Pod" ? (spec as unknown as PodSpec) : kind === "Job" ? spec?.template?.spec : undefined;
+        return pod === undefined ? [] : [[pod.securityContext, pod.containers[0]?.securityContext]];
+      });
+    const seccompProfile = { type: "RuntimeDefault" };
+    const closed = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } };
+    const wanted = (own: object, ofAll: object): unknown[] => [
+      [{ seccompProfile }, { ...own, runAsNonRoot: true, ...closed }],
+      [{ ...ofAll, runAsNonRoot: true, seccompProfile }, closed],
+      [{ ...ofAll, runAsNonRoot: true, seccompProfile }, closed],
+    ];
+    const as = (user: number): unknown[] =>
+      wanted({ runAsUser: user }, { runAsUser: user, runAsGroup: user, fsGroup: user });
+    expect(users()).to.deep.equal(as(65534));
+    expect(users("--set", "jobs.user=1000650000")).to.deep.equal(as(1000650000));
+    expect(users("--set", "jobs.user=")).to.deep.equal(wanted({}, {}));
+    // As in a release of before this value that is upgraded with --reuse-values.
+    expect(users("--set", "jobs.user=null")).to.deep.equal(as(65534));
+  });
+
+  it("sets no SELinux type where none is wanted, as docs/security.md has it", () => {
+    const said = /`seLinuxOptions`; `(\S+)` takes it away/.exec(readFileSync(SECURITY, "utf8"))?.[1];
+    const types = (...args: string[]): number =>
+      JSON.stringify(render("rel", ...args)).split('"seLinuxOptions":{"type":"spc_t"}').length - 1;
+    expect([types(), types("--set-json", `seLinuxOptions=${said}`)]).to.deep.equal([2, 0]);
+  });
+
   it("puts settings into the programs' configuration, by the schema that they read", () => {
     const perNode = "config.perNode[0].matchLabels.a=b,config.perNode[0].settings.groupBy=machine";
     const set = ["--set", "config.driver.groupBy=l3cache,config.agent.lever=file", "--set", perNode];
@@ -153,7 +226,9 @@ describe("the chart, with real helm", function () {
     const kinds = render("rel", ...on.flatMap((one) => ["--set", one])).map((one) => one.kind);
     expect(kinds).to.include.members(["PodMonitor", "NetworkPolicy", "ResourceQuota"]);
     const off = ["rbac.create=false", "admissionPolicy.create=false", "uninstall.hooks=false"];
-    const fewer = render("rel", ...off.flatMap((one) => ["--set", one])).map((one) => one.kind);
-    expect(fewer).not.to.include.oneOf(["ClusterRole", "ValidatingAdmissionPolicy", "Job"]);
+    const fewer = render("rel", ...off.flatMap((one) => ["--set", one]));
+    expect(fewer.map((one) => one.kind)).not.to.include.oneOf(["ClusterRole", "ValidatingAdmissionPolicy", "Job"]);
+    const hooks = fewer.flatMap(({ metadata }) => metadata.annotations?.["helm.sh/hook"] ?? []);
+    expect(new Set(hooks), "for tools that take hooks for their own").to.deep.equal(new Set(["test"]));
   });
 });

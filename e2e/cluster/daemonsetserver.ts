@@ -39,8 +39,8 @@ function containersOf(template: Template): object {
 export class DaemonSetServer {
   readonly pods: PlayedPod[] = [];
   patches = 0;
-  /** How often it is still said of a node that a pod of it is being stopped. */
-  readonly ending = new Map<string, number>();
+  /** What still runs of a node's pod that is being stopped, as its status lists it: one list for each time that is asked. */
+  readonly ending = new Map<string, string[]>();
   onStart: (pod: string) => void = () => {};
   readonly #revisions: Template[];
 
@@ -132,11 +132,10 @@ export class DaemonSetServer {
     }
     if (pathname === "/api/v1/pods") {
       const node = searchParams.get("fieldSelector")?.replace("spec.nodeName=", "") ?? "";
-      const asks = this.ending.get(node) ?? 0;
-      this.ending.set(node, Math.max(0, asks - 1));
+      const list = this.ending.get(node)?.shift();
       const metadata = { name: "stubborn", namespace: "default", deletionTimestamp: "2026-01-01T00:00:00Z" };
-      const status = { containerStatuses: [{ name: "c", state: { running: { startedAt: "2026-01-01T00:00:00Z" } } }] };
-      const items = asks > 0 ? [{ metadata, status }] : [];
+      const running = [{ name: "c", state: { running: { startedAt: "2026-01-01T00:00:00Z" } } }];
+      const items = list === undefined ? [] : [{ metadata, status: { [list]: running } }];
       return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
     }
     if (pathname.endsWith("/pods"))

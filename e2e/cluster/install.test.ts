@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "chai";
 import { memoryOf } from "../bench/figures.ts";
 import { claimTemplate } from "../node/objects.ts";
@@ -8,8 +9,9 @@ const OWN = { exec: "1", first: "1", cgroup: "1" };
 const SHARED = { exec: "0", cgroup: "0" };
 /** Of both programs together, idle, in megabytes. */
 const BUDGET = { pss: 100, anonymous: 60 };
-/** Pages that other processes map too come and go. */
-const NOISE = 1.1;
+/** Of PSS the least counts: pages that other processes map too are shared out among those that map them now. */
+const READINGS = 5;
+const EVERY_MS = 1000;
 
 describe("helm install on a real node", function () {
   this.timeout(120_000);
@@ -57,18 +59,27 @@ describe("helm install on a real node", function () {
   });
 
   it("stays within its memory when idle", async () => {
-    const driver = memoryOf((await world.own("driver")).pid);
-    const agent = memoryOf((await world.own("nri-agent")).pid);
-    const [pss, anonymous] = [driver.pss + agent.pss, driver.anonymous + agent.anonymous];
-    for (const [name, { rss, pss, anonymous }] of Object.entries({ driver, agent }))
-      console.log(
-        `      ${name}: RSS ${rss.toFixed(0)} MB, PSS ${pss.toFixed(0)} MB, anonymous ${anonymous.toFixed(0)} MB`,
-      );
-    const verdict = pss < BUDGET.pss && anonymous < BUDGET.anonymous ? "ok" : "BROKEN";
+    const pids = { driver: (await world.own("driver")).pid, agent: (await world.own("nri-agent")).pid };
+    const sums: { readonly pss: number; readonly anonymous: number }[] = [];
+    for (let n = 1; n <= READINGS; n++) {
+      if (n > 1) await pause(EVERY_MS);
+      const [driver, agent] = [memoryOf(pids.driver), memoryOf(pids.agent)];
+      sums.push({ pss: driver.pss + agent.pss, anonymous: driver.anonymous + agent.anonymous });
+      if (n < READINGS) continue;
+      for (const [name, { rss, pss, anonymous }] of Object.entries({ driver, agent }))
+        console.log(
+          `      ${name}: RSS ${rss.toFixed(0)} MB, PSS ${pss.toFixed(0)} MB, anonymous ${anonymous.toFixed(0)} MB`,
+        );
+    }
+    const of = (key: keyof typeof BUDGET): number[] => sums.map((one) => one[key]);
+    const texts = (key: keyof typeof BUDGET): string =>
+      of(key)
+        .map((one) => one.toFixed(1))
+        .join(", ");
     console.log(
-      `      both: PSS ${pss.toFixed(1)} MB, anonymous ${anonymous.toFixed(1)} MB; ${verdict}: under ${BUDGET.pss} and ${BUDGET.anonymous}`,
+      `      both: PSS ${texts("pss")} MB, anonymous ${texts("anonymous")} MB; wanted: under ${BUDGET.pss} and ${BUDGET.anonymous}`,
     );
-    expect(pss).to.be.below(BUDGET.pss * NOISE);
-    expect(anonymous).to.be.below(BUDGET.anonymous * NOISE);
+    expect(Math.min(...of("pss"))).to.be.below(BUDGET.pss);
+    expect(Math.min(...of("anonymous"))).to.be.below(BUDGET.anonymous);
   });
 });

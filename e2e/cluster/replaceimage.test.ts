@@ -54,12 +54,12 @@ describe("replace-image.sh", function () {
     );
   };
 
-  it("waits until no pod of the node is being stopped", async () => {
+  it("waits until no pod of the node is being stopped, sidecars last of all", async () => {
     cluster.addPod("a");
-    cluster.ending.set("a", 3);
+    cluster.ending.set("a", ["containerStatuses", "ephemeralContainerStatuses", "initContainerStatuses"]);
     cluster.setTemplate(NEW);
     expect((await run()).status).to.equal(0);
-    expect(cluster.ending.get("a")).to.equal(0);
+    expect(cluster.ending.get("a")).to.deep.equal([]);
     expect(cluster.pods[0]?.agent).to.equal("reg/agent:2");
   });
 

@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { devicesFor } from "@dracpu/driver/slices/kept.ts";
 import { planDevices, type DeviceMode } from "@dracpu/driver/slices/plan.ts";
 import { planSlices } from "@dracpu/driver/slices/slices.ts";
@@ -8,16 +6,18 @@ import { readMachine } from "@dracpu/driver/topology/read.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { binary } from "../build/build.ts";
-import { IMAGE } from "../kit/image/image.ts";
+import { LARGE_SAMPLES, sampleNames, sampleText } from "../kit/samples.ts";
 import { twoSockets } from "../../driver/test/topology/machines.ts";
 import { world } from "./suite.ts";
-import { NAMESPACE, until } from "./world.ts";
+import { until } from "./world.ts";
 
-const EXAMPLES = join(import.meta.dirname, "..", "..", "examples");
 /** Run on the real node, which has one CPU to give. */
 const SMALL = ["one-cpu", "exact-cpus", "deployment", "statefulset"];
-/** Allocated by the real scheduler on nodes that are objects alone, with 16 CPUs each: by request, what it consumes of which devices. */
-const LARGE: Readonly<Record<string, readonly string[]>> = {
+/**
+ * Allocated by the real scheduler on nodes that are objects alone, with 16 CPUs each: by request, what it consumes of which devices. They run on an emulated
+ * machine (`npm run e2e:guest -- samples`).
+ */
+const LARGE: Readonly<Record<(typeof LARGE_SAMPLES)[number], readonly string[]>> = {
   aligned: ["cpus 2 cpudevnuma001", "gpu  gpu-1"],
   individual: ["cpus  cpudev000", "cpus  cpudev008"],
   "numa-node": ["cpus 8 cpudevnuma000"],
@@ -44,13 +44,11 @@ interface Claims {
 describe("the samples", function () {
   this.timeout(90_000);
   const { node } = world;
-  const text = (name: string): string =>
-    readFileSync(join(EXAMPLES, `${name}.yaml`), "utf8").replaceAll(/image: busybox/g, `image: ${IMAGE}`);
   const kubectl = (verb: string, name: string, ...args: string[]): Promise<string> =>
-    node.run(binary("kube", "kubectl"), ["--kubeconfig", node.kubeconfig, verb, "-f", "-", ...args], text(name));
+    node.run(binary("kube", "kubectl"), ["--kubeconfig", node.kubeconfig, verb, "-f", "-", ...args], sampleText(name));
 
   afterEach(async () => {
-    for (const name of [...SMALL, ...Object.keys(LARGE)])
+    for (const name of [...SMALL, ...LARGE_SAMPLES])
       await kubectl("delete", name, "--ignore-not-found", "--grace-period=0", "--force", "--wait=true");
     await until(
       "claims are gone",
@@ -61,25 +59,11 @@ describe("the samples", function () {
   });
   after(async () => {
     await node.kubectl("delete", "nodes,resourceslices,deviceclasses", "-l", "made-by=samples");
-    // The driver's pods, for which those nodes had no kubelet.
-    for (const name of ["big", "singles"])
-      await node.kubectl(
-        ...[
-          "delete",
-          "pods",
-          "-n",
-          NAMESPACE,
-          "--field-selector",
-          `spec.nodeName=${name}`,
-          "--grace-period=0",
-          "--force",
-        ],
-      );
+    for (const name of ["big", "singles"]) await world.removeOwnOn(name);
   });
 
   it("are all tried here", () => {
-    const files = readdirSync(EXAMPLES).flatMap((name) => (name.endsWith(".yaml") ? [name.replace(".yaml", "")] : []));
-    expect(files.toSorted()).to.deep.equal([...SMALL, ...Object.keys(LARGE)].toSorted());
+    expect(sampleNames().toSorted()).to.deep.equal([...SMALL, ...LARGE_SAMPLES].toSorted());
   });
 
   for (const name of SMALL) {
@@ -104,7 +88,7 @@ describe("the samples", function () {
       );
     });
 
-    for (const [name, results] of Object.entries(LARGE)) {
+    for (const name of LARGE_SAMPLES) {
       it(`${name}: is allocated as it says`, async () => {
         await kubectl("apply", name);
         const found = await until(
@@ -117,20 +101,13 @@ describe("the samples", function () {
           200,
         );
         const lines = found.map((one) => `${one.request} ${one.consumedCapacity?.["dra.cpu/cpu"] ?? ""} ${one.device}`);
-        expect(lines).to.deep.equal(results);
+        expect(lines).to.deep.equal(LARGE[name]);
       });
     }
   });
 
   async function fakeNode(name: string, mode: DeviceMode): Promise<void> {
-    await node.apply({ apiVersion: "v1", kind: "Node", metadata: { name, labels: LABELS } });
-    const room = { cpu: "16", memory: "64Gi", pods: "110" };
-    const now = new Date().toISOString();
-    const said = { reason: "Made", message: "made", lastHeartbeatTime: now, lastTransitionTime: now };
-    const status = { allocatable: room, capacity: room, conditions: [{ type: "Ready", status: "True", ...said }] };
-    await node.kubectl(
-      ...["patch", "node", name, "--subresource=status", "--type=merge", "-p", JSON.stringify({ status })],
-    );
+    await world.objectNode(name, true, LABELS);
     const machine = readMachine(SysfsOverlay.parse(twoSockets(), undefined));
     const plan = planDevices(machine, { mode, groupBy: "numanode", reserved: CpuSet.empty, keepShared: 0 });
     const devices = devicesFor(plan, { shared: true, lists: false, taints: true, mapping: "none" });

@@ -1,3 +1,4 @@
+import { dumpFailures } from "../kit/failures.ts";
 import { surroundings } from "../kit/node/leftovers.ts";
 import { dump } from "./dump.ts";
 import { ClusterWorld } from "./world.ts";
@@ -7,6 +8,10 @@ export const untouched = surroundings();
 /** The one node of all files of this suite, which run in the order that `run.ts` gives. */
 export const world = new ClusterWorld();
 
+dumpFailures(async (title) => {
+  if (!world.isStopped) await dump(world, title);
+});
+
 before(function () {
   this.timeout(180_000);
   return world.start();
@@ -15,9 +20,4 @@ before(function () {
 after(function () {
   this.timeout(60_000);
   return world.stop();
-});
-
-afterEach(async function () {
-  this.timeout(120_000);
-  if (this.currentTest?.state === "failed" && !world.isStopped) await dump(world, this.currentTest.fullTitle());
 });

@@ -30,15 +30,7 @@ describe("helm uninstall", function () {
     expect(await world.traces()).to.deep.equal([]);
   };
 
-  before(async () => {
-    // Left by the parts before, where these ran.
-    const there = await node.kubectl("get", "pods", "-o", "name");
-    for (const pod of [{ name: "shared" }, { name: "claimed", template: "one" }]) {
-      if (there.split("\n").includes(`pod/${pod.name}`)) continue;
-      await world.createPod(pod);
-      await world.running(pod.name);
-    }
-  });
+  before(() => world.twoPods());
 
   it("refuses while a claim has CPUs, names it, and changes nothing", async () => {
     // Reserved CPUs narrow other containers also where there is no claim.
@@ -82,19 +74,44 @@ describe("helm uninstall", function () {
     expect((await world.seen("shared")).exec).to.equal("0-1");
   });
 
-  it("that is not done in time goes on without its Job, and is ended as docs/troubleshooting.md has it", async () => {
-    await world.helm.install("--set", "uninstall.timeoutSeconds=0");
+  it("by force leaves nothing either though a claim's pod runs, which runs on where it is, and so may all others", async () => {
+    await world.helm.install("--set", "uninstall.force=true");
+    await world.twoPods();
+    const [claimed, shared] = [(await world.place("claimed")).pid, (await world.place("shared")).pid];
+    expect([allowedOf(claimed), allowedOf(shared)]).to.deep.equal(["1", "0"]);
+    await world.helm.run("uninstall", RELEASE, "--timeout=150s");
+    await gone();
+    expect([allowedOf(claimed), allowedOf(shared)], "masks of processes that ran all the time").to.deep.equal([
+      "1",
+      "0-1",
+    ]);
+    await world.killFirstProcess("claimed");
+    await world.event("claimed", "unresolvable CDI devices dra.k8s.io/cpu=claim-");
+    await node.kubectl("delete", "pod", "claimed", "--wait=false");
+  });
+
+  it("that is not done in time names the nodes, goes on without its Job, and is ended as docs/troubleshooting.md has it", async () => {
+    const there = (): Promise<string> => node.kubectl("get", "pods", "-o", "name");
+    expect(await there(), "the one before, until a driver lets its claim go").to.include("pod/claimed");
+    await world.helm.install("--set", "uninstall.timeoutSeconds=8");
     await world.ready();
+    await until("its pod goes", async () => !(await there()).includes("pod/claimed"), 60_000, 200);
+    await world.objectNode("out-of-reach", false);
     const failed = await world.helm.run("uninstall", RELEASE).catch((cause: unknown) => String(cause));
     expect(failed).to.include(`${RELEASE}-uninstall-wait`);
+    const left = await node.kubectl("logs", "-n", NAMESPACE, `job/${RELEASE}-uninstall-wait`);
+    expect(left).to.match(/\d of 2 nodes are clean; not yet: .*node out-of-reach \(pod /);
+    await node.kubectl("delete", "node", "out-of-reach");
+    await world.removeOwnOn("out-of-reach");
     const named = `${RELEASE}-uninstall`;
     const ready = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
     const pods = ["get", "pods", "-n", NAMESPACE, "-l", `dra.cpu/clean-up=${named}`, "-o"];
     const isClean = async (): Promise<boolean> => (await node.kubectl(...pods, `jsonpath=${ready}`)) === "True";
     await until("the node is clean", isClean, 60_000, 500);
     const account = "jsonpath={.items[*].spec.serviceAccountName} {.items[*].spec.volumes[*].projected}";
-    expect((await node.kubectl(...pods, account)).trim()).to.equal("default");
-    await node.kubectl("delete", "-n", NAMESPACE, `daemonset/${named}`, `configmap/${named}`, `job/${named}-wait`);
+    expect((await node.kubectl(...pods, account)).trim()).to.equal(`${named}-clean`);
+    const rest = [`daemonset/${named}`, `configmap/${named}`, `serviceaccount/${named}-clean`, `job/${named}-wait`];
+    await node.kubectl("delete", "-n", NAMESPACE, ...rest);
     const slices = async (): Promise<string> => node.kubectl("get", "resourceslices", "-o", "name");
     await until("the kubelet has deleted the slices", async () => (await slices()) === "", 60_000, 500);
     await gone();

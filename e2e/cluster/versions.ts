@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { kubeOf } from "../build/products.ts";
 
 const DOCUMENT = join(import.meta.dirname, "..", "..", "docs", "install.md");
 
@@ -13,7 +14,7 @@ interface Tally {
 /** Writes how a smoke run on another Kubernetes ended into the table of docs/install.md. @param minor as `1.37`. @param tally the run's file. */
 export function noteVersion(minor: string, tally: string, parts: readonly string[]): void {
   const { passes, failures, pending } = JSON.parse(readFileSync(tally, "utf8")) as Tally;
-  const pinned = readFileSync(join(import.meta.dirname, "..", "build", `kube-${minor}`, "go.mod"), "utf8");
+  const pinned = readFileSync(join(import.meta.dirname, "..", "build", kubeOf(minor), "go.mod"), "utf8");
   const version = /k8s\.io\/kubernetes v(\S+)/.exec(pinned)?.[1] ?? minor;
   const result = [`${passes} passed`, `${failures} failed`, ...(pending === 0 ? [] : [`${pending} skipped`])].join(
     ", ",

@@ -53,9 +53,7 @@ export class ClusterWorld extends NodePods {
     const [built, ms] = await Promise.all([buildImages(out, { tags: [VERSION, NEXT] }), this.node.start()]);
     console.log(`    images of both programs together: ${(built.bytes / 1e6).toFixed(1)} MB uncompressed`);
     if (built.bytes > 130e6) throw new Error("the images are larger than 130 MB");
-    await this.node.run(binary("containerd", "ctr"), [
-      ...["-a", this.node.criSocket, "-n", "k8s.io", "images", "import", "--local", built.archive],
-    ]);
+    await this.importImages(built.archive);
     // So that everything can have its default path, as on a node that is somebody's.
     const { kubeletRootDir, cdiDir, nriSocket } = this.node;
     for (const [from, to] of [
@@ -65,6 +63,11 @@ export class ClusterWorld extends NodePods {
     ] as const)
       await this.node.run("sh", ["-c", `mkdir -p ${to} && mount --rbind ${from} ${to}`]);
     console.log(`    node Ready in ${(ms / 1000).toFixed(1)} s`);
+  }
+
+  async importImages(archive: string): Promise<void> {
+    const ctr = ["-a", this.node.criSocket, "-n", "k8s.io", "images", "import", "--local", archive];
+    await this.node.run(binary("containerd", "ctr"), ctr);
   }
 
   /** Name of the one pod of the product; there is one where it is installed and nothing is being replaced. */
@@ -143,6 +146,36 @@ export class ClusterWorld extends NodePods {
     );
     await this.#startedIn("driver");
     await this.#startedIn("nri-agent");
+  }
+
+  /** Pods `claimed`, which has the CPU that there is to claim, and `shared`: left by the parts before, where these ran. */
+  async twoPods(): Promise<void> {
+    const there = (await this.node.kubectl("get", "pods", "-o", "name")).split("\n");
+    for (const pod of [{ name: "claimed", template: "one" }, { name: "shared" }]) {
+      if (!there.includes(`pod/${pod.name}`)) await this.createPod(pod);
+      await this.running(pod.name);
+    }
+  }
+
+  /** A node that is an object alone. One that is not ready is as one that cannot be reached: a DaemonSet's pods are sent to it, and nothing else. */
+  async objectNode(name: string, isReady: boolean, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+    const room = { cpu: "16", memory: "64Gi", pods: "110" };
+    const now = new Date().toISOString();
+    const said = { reason: "Made", message: "made", lastHeartbeatTime: now, lastTransitionTime: now };
+    const conditions = [{ type: "Ready", status: isReady ? "True" : "Unknown", ...said }];
+    const status = { allocatable: room, capacity: room, conditions };
+    // As every kubelet labels its own.
+    const own = { "kubernetes.io/os": "linux", ...labels };
+    await this.node.apply({ apiVersion: "v1", kind: "Node", metadata: { name, labels: own } });
+    await this.node.kubectl(
+      ...["patch", "node", name, "--subresource=status", "--type=merge", "-p", JSON.stringify({ status })],
+    );
+  }
+
+  /** The driver's pods on a node without a kubelet, which go by force alone. */
+  async removeOwnOn(node: string): Promise<void> {
+    const there = ["--field-selector", `spec.nodeName=${node}`, "--grace-period=0", "--force"];
+    await this.node.kubectl("delete", "pods", "-n", NAMESPACE, ...there);
   }
 
   async removeAll(): Promise<void> {

@@ -142,6 +142,16 @@ describe("the driver, with an agent", () => {
     expect(world.held()).to.equal("1-2");
   });
 
+  it("tells of a claim whose first call failed, though the API server is away at the second", async () => {
+    world.claim("a", "2");
+    await world.agentGone();
+    expect(message(await world.prepare("a", AbortSignal.timeout(600)))).to.include("the NRI agent is not running");
+    world.readFails = Object.assign(new Error("the API server does not answer"), { isTransient: true });
+    await world.serve(new TestAgent());
+    expect(message(await world.prepare("a"))).to.equal("prepared");
+    expect(world.served).to.deep.equal(["a"]);
+  });
+
   it("releases with the agent away, and frees the CPUs only when the agent has said that nobody lives on them", async () => {
     world.claim("a", "2");
     await world.prepare("a");

@@ -125,6 +125,8 @@ describe("devices of a node of 16 CPUs, cgroup v2", function () {
         const { held, masksOf } = await world.settled("large");
         expect(held.toString()).to.equal(cpus.toString());
         expect(masksOf("shared")).to.deep.equal([oracle.online.minus(cpus).toString()]);
+        // By the kernel, with the rights that the chart gives the agent; masks would look the same.
+        expect(await world.partitions("large")).to.deep.equal([cpus.toString()]);
         expect(await world.whyPending("too-large")).to.include("cannot allocate all claims");
         await world.remove("claimed", "too-large");
         await world.empty(oracle.online);

@@ -7,7 +7,7 @@ if (process.getuid?.() !== 0) {
   console.error("npm run e2e:guest needs root: it makes namespaces, and imports images into a containerd");
   process.exit(1);
 }
-const parts = ["modes", "strategies", "crowd", "problems", "second", "leftovers"];
+const parts = ["modes", "samples", "strategies", "crowd", "lifecycle", "problems", "second", "leftovers"];
 const SHORT = ["modes", "crowd", "leftovers"];
 const full = process.argv.includes("--full");
 const named = process.argv.slice(2).filter((one) => !one.startsWith("-"));

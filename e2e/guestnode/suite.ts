@@ -1,3 +1,4 @@
+import { dumpFailures } from "../kit/failures.ts";
 import { surroundings } from "../kit/node/leftovers.ts";
 import { dump } from "./dump.ts";
 import { GuestWorld } from "./world.ts";
@@ -7,6 +8,13 @@ export const untouched = surroundings();
 /** The one cluster of all files of this suite, which run in the order that `run.ts` gives. */
 export const world = new GuestWorld();
 
+dumpFailures(async (title, cause) => {
+  if (world.isStopped) return;
+  // The suite takes minutes, and what follows may fail of this.
+  console.log(`      ${cause?.message ?? ""}`);
+  await dump(world, title);
+});
+
 before(function () {
   this.timeout(180_000);
   return world.start();
@@ -15,12 +23,4 @@ before(function () {
 after(function () {
   this.timeout(60_000);
   return world.stop();
-});
-
-afterEach(async function () {
-  this.timeout(120_000);
-  if (this.currentTest?.state !== "failed" || world.isStopped) return;
-  // The suite takes minutes, and what follows may fail of this.
-  console.log(`      ${this.currentTest.err?.message ?? ""}`);
-  await dump(world, this.currentTest.fullTitle());
 });

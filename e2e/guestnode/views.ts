@@ -19,6 +19,10 @@ grep -H Cpus_allowed_list /proc/[0-9]*/status 2>/dev/null
 grep -H kubepods /proc/[0-9]*/cgroup 2>/dev/null
 true`;
 
+/** Script for a guest: CPUs of each valid partition below the pods' cgroup, a line each. */
+export const PARTITIONS = `for p in $(find /sys/fs/cgroup/kubepods* -name cpuset.cpus.partition); do
+[ "$(cat "$p")" = root ] && cat "\${p%partition}exclusive.effective"; done; true`;
+
 interface AgentFile {
   readonly allocations?: readonly {
     readonly claim: { readonly name: string; readonly uid: string };

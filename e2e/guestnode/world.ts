@@ -6,12 +6,12 @@ import { makeContentDisk } from "../kit/guestnode/content.ts";
 import { GuestNode, type GuestNodeOptions } from "../kit/guestnode/guestnode.ts";
 import { TWO_SOCKETS } from "../kit/guest/qemu.ts";
 import { Cluster } from "../kit/node/cluster.ts";
-import { Helm } from "../kit/node/helm.ts";
+import { Helm, RELEASE } from "../kit/node/helm.ts";
 import { until } from "../kit/node/processes.ts";
 import { pod } from "../node/objects.ts";
 import { Oracle, LSCPU } from "../runtime/guest/oracle.ts";
 import { isReady, type Claim, type Device, type Pod, type Slice } from "./objects.ts";
-import { Holdings, LOOK } from "./views.ts";
+import { Holdings, LOOK, PARTITIONS } from "./views.ts";
 
 export { until };
 
@@ -88,6 +88,12 @@ export class GuestWorld {
     this.#settings = settings;
   }
 
+  /** Returns when nodes are clean, or throws what helm says. */
+  async uninstall(): Promise<void> {
+    await this.helm.run("uninstall", RELEASE, "--timeout=250s");
+    this.#settings = undefined;
+  }
+
   /** Waits until a node offers such devices. @returns them. */
   async devicesBecome(node: NodeName, are: (devices: readonly Device[]) => boolean): Promise<readonly Device[]> {
     let last: readonly Device[] = [];
@@ -147,6 +153,12 @@ export class GuestWorld {
     });
     if (found === "broken") throw broken ?? new Error("broken");
     return found;
+  }
+
+  /** CPUs of each partition that the kernel has on a node, as it says. */
+  async partitions(node: NodeName): Promise<readonly string[]> {
+    const text = await this.guest(node).shell.run(PARTITIONS);
+    return text.split("\n").filter((line) => line !== "");
   }
 
   /** Waits until no CPU of any node is held, and the shared pod is everywhere. @param everywhere online CPUs of its node, where it is looked at. */

@@ -13,7 +13,7 @@ const flag = { type: "boolean" };
 const path = { type: "string", pattern: "^/[^\\s]+$" };
 const count = { type: "integer", minimum: 0 };
 const labels = { type: "object", additionalProperties: text };
-/** What Kubernetes itself checks. */
+/** What goes to Kubernetes whole, which checks it. */
 const anything = { type: "object" };
 const list = (items: object): object => ({ type: "array", items });
 const closed = (properties: Readonly<Record<string, object>>, required: readonly string[] = []): object => ({
@@ -36,28 +36,54 @@ function settings(of: readonly Setting[]): object {
   return closed(Object.fromEntries(properties));
 }
 
+const positive = { type: "integer", minimum: 1 };
+/** Kubernetes' own, whose fields are no values of the chart, but may be misspelt as well. */
+const OF_KUBERNETES = {
+  // Without what it asks for, which is the chart's.
+  probe: closed({
+    initialDelaySeconds: count,
+    periodSeconds: positive,
+    timeoutSeconds: positive,
+    successThreshold: positive,
+    failureThreshold: positive,
+    terminationGracePeriodSeconds: positive,
+  }),
+  variable: closed({ name: text, value: text, valueFrom: anything }, ["name"]),
+  toleration: closed({
+    key: text,
+    operator: { enum: ["Exists", "Equal", "Lt", "Gt"] },
+    value: text,
+    effect: { enum: ["NoSchedule", "PreferNoSchedule", "NoExecute", ""] },
+    tolerationSeconds: { type: "integer" },
+  }),
+  seLinuxOptions: closed({ user: text, role: text, type: text, level: text }),
+} as const;
+const kubernetes = (name: keyof typeof OF_KUBERNETES): object => ({ $ref: `#/$defs/${name}` });
+
 const program = {
   image: text,
   port: { type: "integer", minimum: 1, maximum: 65535 },
   resources: anything,
-  startupProbe: anything,
-  livenessProbe: anything,
-  readinessProbe: anything,
+  startupProbe: kubernetes("probe"),
+  livenessProbe: kubernetes("probe"),
+  readinessProbe: kubernetes("probe"),
   extraArgs: list(text),
-  env: list(anything),
+  env: list(kubernetes("variable")),
 };
 
-/** Of `values.yaml`: closed, but for what Helm and parent charts put there. */
+/** Of `values.yaml`: closed, but for what Helm and parent charts put there, and for what goes to Kubernetes whole, such as affinity, resources and volumes. */
 export const VALUES_SCHEMA = {
   $schema: "https://json-schema.org/draft/2020-12/schema",
   title: "Values of chart dra-driver-cpu",
+  $defs: OF_KUBERNETES,
   ...closed({
     global: { description: "Of a parent chart; not looked at" },
     enabled: { description: "Of a parent chart's condition; not looked at" },
     nameOverride: text,
     fullnameOverride: text,
+    documentation: { type: "string", pattern: "^$|^https?://[^\\s]*[^/\\s]$" },
     image: closed({ repository: text, tag: text, pullPolicy: { enum: ["Always", "IfNotPresent", "Never"] } }),
-    imagePullSecrets: list(anything),
+    imagePullSecrets: list(closed({ name: text }, ["name"])),
     config: closed({
       driver: settings(DRIVER_SETTINGS),
       perNode: list(
@@ -77,20 +103,35 @@ export const VALUES_SCHEMA = {
     cgroupDir: path,
     driver: closed(program),
     agent: closed({ ...program, partitions: flag, hostProc: flag }),
-    updateStrategy: anything,
+    updateStrategy: closed({
+      type: { enum: ["RollingUpdate", "OnDelete"] },
+      rollingUpdate: closed({
+        maxUnavailable: {
+          anyOf: [
+            { type: "integer", minimum: 1 },
+            { type: "string", pattern: "^[1-9][0-9]?%$|^100%$" },
+          ],
+        },
+        // Two agents on one runtime make every container creation fail.
+        maxSurge: { const: 0 },
+      }),
+    }),
     terminationGracePeriodSeconds: count,
     minReadySeconds: count,
     priorityClassName: text,
     resourceQuota: closed({ create: flag, pods: count }),
     nodeSelector: labels,
     affinity: anything,
-    tolerations: list(anything),
-    jobs: closed({ tolerations: list(anything) }),
+    tolerations: list(kubernetes("toleration")),
+    jobs: closed({
+      tolerations: list(kubernetes("toleration")),
+      user: { anyOf: [{ type: "integer", minimum: 1 }, { const: "" }] },
+    }),
     podAnnotations: labels,
     podLabels: labels,
     extraVolumes: list(anything),
     extraVolumeMounts: list(anything),
-    seLinuxOptions: labels,
+    seLinuxOptions: kubernetes("seLinuxOptions"),
     serviceAccount: closed({ annotations: labels }),
     rbac: closed({ create: flag }),
     admissionPolicy: closed({ create: flag }),

@@ -57,6 +57,21 @@ describe("the house", () => {
     expect(unknown).to.deep.equal([]);
   });
 
+  it("has every room in the table for people, under its kind", () => {
+    const table = [...read("CONTRIBUTING.md").matchAll(/^\| `([a-z-]+)\/src` \|(.*)\|$/gm)];
+    const names = (cell = ""): string[] => [...cell.matchAll(/`([a-z]+)`/g)].map(([, name = ""]) => name).toSorted();
+    const said = table.map(([, pack, cells = ""]) => [pack, ...cells.split("|").map(names)]);
+    const wanted = Object.entries(ROOMS).map(([pack, rooms]) => [
+      pack,
+      ...["pure", "use-case", "edge"].map((kind) =>
+        Object.keys(rooms)
+          .filter((name) => rooms[name] === kind)
+          .toSorted(),
+      ),
+    ]);
+    expect(said).to.deep.equal(wanted);
+  });
+
   it("imports in one direction only", () => {
     const wrong: string[] = [];
     for (const one of sources.flatMap(importsOf)) {

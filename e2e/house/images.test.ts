@@ -1,30 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Metafile } from "esbuild";
 import { parse } from "yaml";
 import { bundle } from "../../images/bundle.ts";
-import { ENVIRONMENT } from "../../images/environment.ts";
 import { Headers as LightHeaders } from "../../images/headers.ts";
 import { krewPlugin } from "../../images/krew.ts";
 import { bundledPackages, sbomOf } from "../../images/sbom.ts";
 import { tar } from "../../images/tar.ts";
 
-const dockerfile = readFileSync(join(import.meta.dirname, "../../images/Dockerfile"), "utf8");
-
 describe("images", () => {
-  it("have the same environment from the Dockerfile as from the script", () => {
-    const [, text = ""] = /^ENV PATH=\/usr\/bin \\\n((?:.*\\\n)*.*)/m.exec(dockerfile) ?? [];
-    const found = [...text.matchAll(/(\w+)=(?:"([^"]*)"|(\S+))/g)].map(([, key, quoted, bare]) => [
-      key,
-      quoted ?? bare,
-    ]);
-    expect(Object.fromEntries(found)).to.deep.equal(ENVIRONMENT);
-  });
-
   it("count as bundled only what has bytes in the bundle", () => {
     const inputs = {
       "node_modules/yaml/dist/index.js": { bytesInOutput: 9 },

@@ -139,7 +139,7 @@ export class DriverWorld {
       onPrepared: () => {},
       onUnprepared: () => {},
       onReleaseFailed: () => {},
-      onServed: ({ metadata }) => this.served.push(metadata.name),
+      onServed: (_claim, { claim }) => this.served.push(claim.name),
       now: () => performance.now(),
       time: () => Date.now(),
     });

@@ -12,6 +12,12 @@ import {
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { AllocationState, type AllocationSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 
+const STATES = {
+  preparing: AllocationState.PREPARING,
+  prepared: AllocationState.PREPARED,
+  draining: AllocationState.DRAINING,
+} as const;
+
 export interface PlayedClaim {
   readonly uid: string;
   /** CPUs by request. */
@@ -20,7 +26,7 @@ export interface PlayedClaim {
   readonly pods: readonly string[];
   readonly isolated: boolean;
   readonly idle: string;
-  state: "prepared" | "draining";
+  state: "preparing" | "prepared" | "draining";
 }
 
 /** A driver's words to the agent, in the order in which a driver says them. */
@@ -37,7 +43,11 @@ export abstract class PlayedDriver {
   protected abstract settled<T>(work: Promise<T>): Promise<T>;
 
   /** The driver gives the whole truth, as a new one does. */
-  async replace({ epoch = this.#epoch + 1n, online = this.online.toString() } = {}): Promise<ReplaceResponse> {
+  async replace({
+    epoch = this.#epoch + 1n,
+    online = this.online.toString(),
+    letGo = false,
+  } = {}): Promise<ReplaceResponse> {
     const request = create(ReplaceRequestSchema, {
       epoch,
       revision: 1n,
@@ -47,7 +57,8 @@ export abstract class PlayedDriver {
         reserved: this.reserved,
         bootId: "boot",
       },
-      allocations: [...this.claims.values()].map(allocation),
+      allocations: letGo ? [] : [...this.claims.values()].map(allocation),
+      letGo,
     });
     const response = await this.settled(this.enforcer.replace(request));
     this.#epoch = epoch;
@@ -131,7 +142,7 @@ export function cpusOf(claim: PlayedClaim): CpuSet {
 export function allocation(claim: PlayedClaim): MessageInitShape<typeof AllocationSchema> {
   return {
     claim: { uid: claim.uid, namespace: "default", name: `claim-${claim.uid.slice(4, 8)}` },
-    state: claim.state === "prepared" ? AllocationState.PREPARED : AllocationState.DRAINING,
+    state: STATES[claim.state],
     consumers: claim.pods.map((uid) => ({ resource: "pods", uid, name: uid })),
     shares: Object.entries(claim.shares).map(([request, cpus]) => ({ request, pool: "n", device: "d", cpus })),
     idle: claim.idle,

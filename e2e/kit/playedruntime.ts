@@ -53,6 +53,9 @@ export class PlayedRuntime {
   readonly emptySent: string[] = [];
   #sessions = 0;
 
+  /** Of the sessions to come. */
+  nriVersion = "0.12.3";
+
   constructor(kernel: PartitionModel) {
     this.kernel = kernel;
   }
@@ -76,7 +79,7 @@ export class PlayedRuntime {
     this.#sessions += 1;
     this.session = {
       id: `session-${this.#sessions}`,
-      runtime: { name: "containerd", version: "2.4.2", nriVersion: "0.12.3", requestTimeoutMs: 2000 },
+      runtime: { name: "containerd", version: "2.4.2", nriVersion: this.nriVersion, requestTimeoutMs: 2000 },
     };
     hooks.sessionConfigured(this.session);
     const listed = [...this.containers.values()]

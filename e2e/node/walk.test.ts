@@ -1,9 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import { CreateContainerResponseSchema } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import { expect } from "chai";
-import { ForeignPlugin } from "./foreignplugin.ts";
+import { OtherPlugin } from "../kit/nri/plugin.ts";
 import { allowedOf } from "./kernel.ts";
 import type { Checks } from "./sightings.ts";
 import { world } from "./suite.ts";
@@ -178,14 +180,17 @@ describe("a real node with a problem says so everywhere:", function () {
   });
 
   it("another plugin sets cpusets", async () => {
-    const other = new ForeignPlugin(node.nriSocket, "0");
+    // Asked before the agent is.
+    const other = new OtherPlugin(node.nriSocket, "01", () =>
+      create(CreateContainerResponseSchema, { adjust: { linux: { resources: { cpu: { cpus: "0" } } } } }),
+    );
     try {
-      await other.connected();
+      await other.connect();
       await world.createPod({ name: "shared" });
       isSeen(await walk.sees("another NRI plugin sets cpusets", "DRACPU-317"));
       expect(await node.kubectl("get", "events"), "the runtime's own word").to.include("someone-else");
     } finally {
-      await other.stop();
+      other.close();
     }
     await world.running("shared", 120_000);
     await walk.fine();

@@ -1,84 +1,114 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFileSync, fork, type ChildProcess } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
+import { shipped } from "../../images/environment.ts";
 import { AgentProcess } from "../kit/agent/agent.ts";
 import { CgroupTree } from "../kit/cgrouptree.ts";
-import { container, pod } from "../kit/enforcer.ts";
-import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
+import type { Seen } from "./abuse.ts";
+import type { Asked, Round } from "./peer.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
+/** A pipe takes so much that nobody reads; the last of its pages may be begun. */
+const PIPE_BYTES = 1 << 16;
+const PAGE_BYTES = 1 << 12;
 
 // Run after all other suites, which use every CPU there is.
 describe("the agent's hooks", function () {
-  this.timeout(60_000);
+  this.timeout(90_000);
   const dir = mkdtempSync(join(tmpdir(), "at-"));
-  const runtime = new FakeRuntime(join(dir, "nri.sock"));
+  const nriSocket = join(dir, "nri.sock");
+  const stdout = join(dir, "stdout");
   const cgroups = new CgroupTree(join(dir, "cg"), "0-7");
   const agent = new AgentProcess({
     dir,
-    argv: [process.execPath, MAIN],
-    nriSocket: runtime.path,
+    argv: ["/bin/sh", "-c", `exec "$0" "$@" >${stdout} 2>&1`, ...shipped(MAIN)],
+    nriSocket,
     cdiDir: join(dir, "cdi"),
     lever: "runtime",
     online: CpuSet.parse("0-7"),
     cgroupRoot: cgroups.root,
-    bindAddress: "127.0.0.1:18099",
+    more: ["--log-level", "debug"],
   });
+  let runtime: ChildProcess;
+  let clients: ChildProcess | undefined;
+  let pipe: number;
   before(async () => {
-    await runtime.listen();
-    await agent.startBeside(runtime);
+    execFileSync("mkfifo", [stdout]);
+    // Held open by somebody who never reads.
+    pipe = openSync(stdout, constants.O_RDWR | constants.O_NONBLOCK);
+    // Collections of the measuring process's own would be seen in its times; its garbage fits the young generation.
+    runtime = fork(join(import.meta.dirname, "peer.ts"), [nriSocket], { execArgv: ["--max-semi-space-size=64"] });
+    await once(runtime, "message");
+    agent.start();
+    await agent.replace();
+    await agent.synchronized();
   });
   after(async () => {
+    runtime.kill("SIGKILL");
+    clients?.kill("SIGKILL");
     await agent.daemon?.stop();
-    await runtime.close();
+    closeSync(pipe);
     rmSync(dir, { recursive: true });
   });
+  const round = async (containers: number): Promise<Round> => {
+    runtime.send({ containers, agent: agent.daemon?.pid ?? 0 } satisfies Asked);
+    const [seen] = (await once(runtime, "message")) as [Round];
+    return seen;
+  };
 
-  it("answer within 5 ms while 16 clients read its state", async () => {
-    const reading = new AbortController();
-    const clients = Array.from({ length: 16 }, async () => {
-      while (!reading.signal.aborted) {
-        await agent.state();
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    });
-    const hooks = async (round: number): Promise<number> => {
-      const before = await hooksSoFar();
-      const times: number[] = [];
-      for (let n = 0; n < 300; n++) {
-        const env = Array.from({ length: 30 }, (_, k) => `V${k}=${"x".repeat(50)}`);
-        const one = container("q", `h${round}x${n}`, { env });
-        const began = performance.now();
-        await runtime.create(pod("q"), one);
-        times.push(performance.now() - began);
-        await runtime.event("RemoveContainer", pod("q"), one);
-        await new Promise((resolve) => setTimeout(resolve, 3));
-      }
-      times.sort((a, b) => a - b);
-      console.log(
-        `      CreateContainer with 16 readers: p50 ${times[150]?.toFixed(2)} ms, p99 ${times[296]?.toFixed(2)} ms, as the runtime sees it`,
+  it("answer within 5 ms, as the runtime sees it, while everybody misbehaves at once", async () => {
+    const sockets = [join(dir, "ctl", "control.sock"), join(dir, "ins", "inspect.sock")];
+    const began = performance.now();
+    clients = fork(join(import.meta.dirname, "abuse.ts"), sockets);
+    // Compiles what is called often, and fills the pipe.
+    await round(300);
+    let best = Infinity;
+    let last: Round | undefined;
+    // Where other programs have the CPUs, more than the queue for them is lost; what is slow by itself is slow in every round.
+    for (let n = 0; n < 10 && best >= 5 && performance.now() - began < 40_000; n++) {
+      last = await round(300);
+      const { hooks } = last;
+      best = Math.min(
+        best,
+        p99(
+          "without the queue for a CPU",
+          hooks.map((one) => one.ms - one.queuedMs),
+        ),
       );
-      const after = await hooksSoFar();
-      expect(after.all - before.all).to.equal(300);
-      return (after.quick - before.quick) / 300;
-    };
-    // The clock runs on while other programs have the CPU; what is slow by itself is slow in every round.
-    let share = 0;
-    for (let round = 0; round < 3 && share < 0.99; round++) share = await hooks(round);
-    reading.abort();
-    await Promise.all(clients);
-    expect(share, "share of hooks under 5 ms, in the best round").to.be.at.least(0.99);
+      p99(
+        "with it",
+        hooks.map((one) => one.ms),
+      );
+    }
+    const seconds = (performance.now() - began) / 1000;
+    clients.send("end");
+    const ended = once(clients, "exit").then(() => Promise.reject(new Error("a client failed; it says why above")));
+    const [seen] = (await Promise.race([once(clients, "message"), ended])) as [Seen];
+    console.log(
+      `      in ${seconds.toFixed(1)} s: ${Object.entries(seen)
+        .map(([what, n]) => `${what} ${n}`)
+        .join(", ")}`,
+    );
+    expect(best, "p99 of the best round, without the queue for a CPU").to.be.below(5);
+    expect(last?.connections, "sessions").to.equal(1);
+    expect(last?.garbage).to.equal(330);
+    // On a busy machine the clients come to their turn late, too.
+    expect(seen["state"], "16 readers, ten times a second").to.be.at.least(16 * 10 * seconds * 0.25);
+    expect(seen["odd host: 200"]).to.be.at.least(seconds * 3);
+    expect(seen).to.include.keys("half-open", "garbage: 400", "huge body: 429").and.not.include.keys("huge body: 200");
+    expect(readSync(pipe, Buffer.alloc(2 * PIPE_BYTES)), "what waits in its stdout").to.be.above(
+      PIPE_BYTES - PAGE_BYTES,
+    );
   });
 });
 
-/** CreateContainer by the agent's own clock: inside the hook, where no other process's turn counts. */
-async function hooksSoFar(): Promise<{ all: number; quick: number }> {
-  const text = await (await fetch("http://127.0.0.1:18099/metrics")).text();
-  const of = (pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
-  return {
-    all: of(/hook_duration_seconds_count\{hook="CreateContainer"\} (\d+)/),
-    quick: of(/hook_duration_seconds_bucket\{le="0.005",hook="CreateContainer"\} (\d+)/),
-  };
+function p99(how: string, hooks: readonly number[]): number {
+  const times = [...hooks].sort((a, b) => a - b);
+  const at = (share: number): string => (times[Math.ceil(times.length * share) - 1] ?? NaN).toFixed(2);
+  console.log(`      ${times.length} hooks ${how}: p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} ms`);
+  return Number(at(0.99));
 }

@@ -76,7 +76,9 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
   });
   const enforcer: Enforcer = new Enforcer({
     cgroup: new CpusetFiles(hierarchy),
-    machine: new SysfsMachine(settings.sysfsRoot, settings.pinMemory),
+    machine: new SysfsMachine(settings.sysfsRoot, settings.pinMemory, (cause) =>
+      log.warn("the machine's sysfs cannot be read; what was known of it before is taken", { cause }),
+    ),
     levers,
     memory: file,
     usage: new KernelUsage(hierarchy, settings.cgroupRoot),
@@ -134,6 +136,8 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     onChange: () => {},
     newId: randomUUID,
     random: Math.random,
+    now: () => performance.now(),
+    pause,
   });
   const poolSize = (which: "shared" | "held"): number => {
     const pool = enforcer.state(noContainers).pool;
@@ -180,6 +184,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     instance,
     afterMs: Math.round(performance.now()),
   });
+  metrics.watchProcess();
 
   if (loaded.kind !== "memory") await Promise.race([firstDriver, pause(FIRST_DRIVER_MS, signal)]);
   program.supervise(runtime.run(nri.signal));

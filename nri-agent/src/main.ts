@@ -9,6 +9,7 @@ import {
 import { lastWords } from "@dracpu/shared-proto/lifecycle/lastwords.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
+import { commandFirst } from "@dracpu/shared-proto/settings/commandfirst.ts";
 import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { alone } from "@dracpu/shared-proto/socket/alone.ts";
@@ -33,22 +34,18 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
 }
 
 async function call(argv: Readonly<Record<string, unknown>>): Promise<number> {
-  const { callMethod, findMethod, methodNames } = await import("@dracpu/shared-proto/client/call.ts");
-  const settings = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env));
-  const name = String(argv["method"]);
-  const found = findMethod(name);
-  if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
-  const sockets = { Inspect: settings.inspectSocket, Control: settings.controlSocket };
-  for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
-    console.log(JSON.stringify(answer, undefined, 2));
+  const { printCall } = await import("@dracpu/shared-proto/client/call.ts");
+  const { inspectSocket, controlSocket } = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env));
+  await printCall({ Inspect: inspectSocket, Control: controlSocket }, argv, SettingsFault);
   return 0;
 }
 
 async function main(): Promise<number> {
-  const plain = plainRun(process.argv.slice(2));
+  const words = commandFirst(process.argv.slice(2), AGENT_SETTINGS);
+  const plain = plainRun(words);
   if (plain !== undefined) return run(plain);
   const { default: yargs } = await import("yargs");
-  const { methodNames } = await import("@dracpu/shared-proto/client/call.ts");
+  const { CALL_OUTPUT, methodNames } = await import("@dracpu/shared-proto/client/call.ts");
   let status = 0;
   const doing =
     (work: (argv: Readonly<Record<string, unknown>>) => Promise<number>) =>
@@ -56,7 +53,7 @@ async function main(): Promise<number> {
       status = await work(argv);
     };
   const flags = flagsOf(AGENT_SETTINGS);
-  await yargs(process.argv.slice(2))
+  await yargs(words)
     .scriptName("dracpu-agent")
     .usage("$0 <command>: pins containers to their CPUs through the container runtime's NRI socket")
     .command("run", "run the agent", (y) => y.options(flags), doing(run))
@@ -67,7 +64,7 @@ async function main(): Promise<number> {
         y
           .positional("method", { type: "string", describe: methodNames().join(", ") })
           .positional("json", { type: "string" })
-          .options(flags),
+          .options({ ...flags, output: CALL_OUTPUT }),
       doing(call),
     )
     .command(

@@ -124,7 +124,8 @@ volumeMounts:
   - { name: control, mountPath: /run/dra-driver-cpu/control }
   - { name: inspect, mountPath: /run/dra-driver-cpu/inspect }
   - { name: agent-state, mountPath: /var/lib/dra-driver-cpu/agent }
-  - { name: nri, mountPath: {{ .Values.nriDir }} }
+  # One connects to a socket also where nothing can be written.
+  - { name: nri, mountPath: {{ .Values.nriDir }}, readOnly: true }
   - { name: cgroup, mountPath: /host/cgroup }
   {{- if .Values.agent.hostProc }}
   - { name: proc, mountPath: /host/proc, readOnly: true }
@@ -192,4 +193,15 @@ projected:
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins/dra.cpu, type: DirectoryOrCreate }
 - name: registry
   hostPath: { path: {{ include "dracpu.kubeletRootDir" . }}/plugins_registry, type: DirectoryOrCreate }
+{{- end }}
+
+{{/* Where the driver's pods are: on Linux, and on what somebody chose among that; those that clean the nodes are on the same. */}}
+{{- define "dracpu.placement" -}}
+nodeSelector: {{- merge (dict "kubernetes.io/os" "linux") (.Values.nodeSelector | default dict) | toYaml | nindent 2 }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}

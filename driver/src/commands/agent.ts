@@ -1,7 +1,7 @@
-import { callMethod, findMethod, methodNames } from "@dracpu/shared-proto/client/call.ts";
+import { printCall } from "@dracpu/shared-proto/client/call.ts";
 import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { printState } from "../cli/state.ts";
-import { isJson, printJson, settingsOf, type Command } from "./argv.ts";
+import { isJson, settingsOf, type Command } from "./argv.ts";
 
 export const state: Command = async (argv) => {
   console.log(await printState(settingsOf(argv).inspectSocket, isJson(argv) ? "json" : "table"));
@@ -9,12 +9,7 @@ export const state: Command = async (argv) => {
 };
 
 export const call: Command = async (argv) => {
-  const settings = settingsOf(argv);
-  const name = String(argv["method"]);
-  const found = findMethod(name);
-  if (found === undefined) throw new SettingsFault(`There is no method ${name}; there are ${methodNames().join(", ")}`);
-  const sockets = { Inspect: settings.inspectSocket, Control: settings.agentSocket };
-  for await (const answer of callMethod(sockets, found, typeof argv["json"] === "string" ? argv["json"] : ""))
-    printJson(answer);
+  const { inspectSocket, agentSocket } = settingsOf(argv);
+  await printCall({ Inspect: inspectSocket, Control: agentSocket }, argv, SettingsFault);
   return 0;
 };

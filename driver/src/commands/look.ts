@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
-import { addressOf } from "@dracpu/shared-proto/observe/httpserver.ts";
+import { addressOf } from "@dracpu/shared-proto/observe/address.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { machineOf } from "../compose/machine.ts";

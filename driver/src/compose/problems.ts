@@ -1,6 +1,6 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
-import type { LinkState } from "../prepare/agentlink.ts";
+import type { LinkState } from "../prepare/ports.ts";
 import type { PublishState } from "../publish/publisher.ts";
 import { tellNodeProblems } from "../report/nodeproblems.ts";
 import { nodeNamed, type Reporter } from "../report/reporter.ts";

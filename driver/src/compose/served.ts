@@ -15,10 +15,13 @@ export function tellServed(o: {
   readonly signal: AbortSignal;
 }): PreparerOptions["onServed"] {
   let blind = false;
-  return (claim, { results, shares }) => {
-    o.status.tell(claim, results, shares, o.signal);
+  return (claim, entry) => {
+    const { results, shares } = entry;
+    o.status.tell(claim ?? { metadata: entry.claim }, results, shares, o.signal);
     const cpus = CpuSet.union(shares.map((share) => share.cpus)).toString();
-    o.reporter.tell(claimNamed(claim.metadata), "Prepared", `Has CPUs ${cpus} alone`, o.signal);
+    o.reporter.tell(claimNamed(entry.claim), "Prepared", `Has CPUs ${cpus} alone`, o.signal);
+    // Requests of other drivers are not known then.
+    if (claim === undefined) return;
     tellUnknownRequests(claim, o.api, o.reporter, o.signal).catch((cause: unknown) => {
       // Said once; each Prepare would say it again.
       const why = (cause as Error).message;

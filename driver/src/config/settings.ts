@@ -1,24 +1,14 @@
 import { hostname } from "node:os";
 import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { addressOf } from "@dracpu/shared-proto/observe/httpserver.ts";
+import { addressOf, noAddress } from "@dracpu/shared-proto/observe/address.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { GROUP_BY, type GroupBy } from "../slices/groups.ts";
 import type { DeviceMode } from "../slices/plan.ts";
-import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
+import { noAbsolutePath, noSocketPath } from "@dracpu/shared-proto/socket/path.ts";
 import { DEFAULT_POLICY, type Policy } from "../allocator/allocate.ts";
 import { CHOICES } from "../claims/parameters.ts";
 
-const absolute = (path: string): string | undefined =>
-  path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`;
-const socket = (path: string): string | undefined => {
-  try {
-    checkSocketPath(path);
-    return absolute(path);
-  } catch (cause) {
-    return (cause as Error).message;
-  }
-};
 /** The page shows names of pods to whoever asks, so only the pod itself, and who may forward its ports, can ask. */
 const loopback = (address: string): string | undefined => {
   const at = addressOf(address);
@@ -97,7 +87,10 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     default: -1,
     describe:
       "How many CPUs no claim may have, so that the shared pool is never empty; -1: 1 without reserved CPUs, 0 with",
-    check: (n) => (Number(n) >= -1 ? undefined : `${n} is negative`),
+    check: (n) =>
+      Number(n) >= -1
+        ? undefined
+        : `${n} is no number of CPUs; wanted is 0 or more, or -1 for what fits the reserved CPUs`,
   },
   {
     key: "strategy",
@@ -147,11 +140,14 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
   },
   {
     key: "nodeName",
+    keyAliases: ["hostnameOverride"],
     flag: "node-name",
+    aliases: ["hostname-override"],
     type: "string",
     default: "",
     env: "NODE_NAME",
-    describe: "Name of this node's Node object; else the host name in lower case",
+    describe: "Name of this node's Node object",
+    otherwise: "the host name in lower case",
   },
   {
     key: "kubeletRootDir",
@@ -159,7 +155,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/var/lib/kubelet",
     describe: "The kubelet's directory, at the path the kubelet itself uses",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "cdiDir",
@@ -167,7 +163,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/var/run/cdi",
     describe: "CDI directory of the container runtime",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "kubeconfig",
@@ -182,7 +178,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/run/dra-driver-cpu/control/control.sock",
     describe: "Where the NRI agent listens for this driver",
-    check: socket,
+    check: noSocketPath,
   },
   {
     key: "inspectSocket",
@@ -190,7 +186,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/run/dra-driver-cpu/inspect/inspect.sock",
     describe: "Where the NRI agent answers `state` and `call`",
-    check: socket,
+    check: noSocketPath,
   },
   {
     key: "stateDir",
@@ -198,7 +194,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/var/lib/dra-driver-cpu/driver",
     describe: "Directory of the checkpoint and the lock",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "bindAddress",
@@ -206,6 +202,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: ":8080",
     describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
+    check: noAddress,
   },
   {
     key: "pageAddress",
@@ -228,7 +225,7 @@ export const DRIVER_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/sys",
     describe: "Where the machine's sysfs is, or a copy of another's",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "sysfsOverlay",
@@ -291,6 +288,6 @@ export function driverSettings(values: Values): DriverSettings {
       coreType: values["coreType"],
     } as Policy,
     keepShared: keepShared >= 0 ? keepShared : reservedCPUs.isEmpty ? 1 : 0,
-    nodeName: String(values["nodeName"]) === "" ? hostname().toLowerCase() : String(values["nodeName"]),
+    nodeName: (String(values["nodeName"]).trim() || hostname()).toLowerCase(),
   };
 }

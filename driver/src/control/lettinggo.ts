@@ -13,7 +13,7 @@ import { GetStateRequestSchema, Inspect } from "@dracpu/shared-proto/gen/dracpu/
 import { ContainerPhase, SessionState, Truth } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import type { AgentView, LettingGo } from "../uninstall/ports.ts";
 
-/** A driver without claims, on a machine without reserved CPUs: the agent then gives every container all CPUs, but for those of claims that still live. */
+/** A driver without claims, on a machine without reserved CPUs: the agent then gives every container all CPUs, but for those of claims that still live, which stay where they are. */
 export class LastDriver implements LettingGo {
   readonly #sockets: { readonly control: string; readonly inspect: string };
   readonly #machine: MachineRecord;
@@ -44,6 +44,7 @@ export class LastDriver implements LettingGo {
         revision: 1n,
         machine: machineToWire(this.#machine),
         allocations: [],
+        letGo: true,
         operationId: "clean",
       },
       { signal },
@@ -62,8 +63,9 @@ export class LastDriver implements LettingGo {
       return blind(`the agent has no session with the container runtime: ${state?.nri?.why ?? ""}`);
     if (state.truth !== Truth.CONFIRMED) return blind("the agent was not told of this clean-up");
     const wrong = state.containers.filter(
-      ({ mask, phase }) =>
-        phase === ContainerPhase.RUNNING && mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.own,
+      ({ mask, phase, partition }) =>
+        phase === ContainerPhase.RUNNING &&
+        (partition !== "" || (mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.own)),
     );
     return {
       blind: "",

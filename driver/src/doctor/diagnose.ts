@@ -146,8 +146,11 @@ function runtimeChecks({ nriSocket, nriPlugins, kernel, settings, picture }: Fac
             : check("runtime", "wrong", CODES.nriOff, `There is no ${settings.nriSocket}`),
         ])),
     ...seen("NRI plugins", nriPlugins, (names) => [
-      names.length === 0
-        ? fine("NRI plugins", "no other is installed on disk")
+      names === undefined || names.length === 0
+        ? fine(
+            "NRI plugins",
+            names === undefined ? "no directory of them is seen from here" : "no other is installed on disk",
+          )
         : check("NRI plugins", "warning", CODES.otherPlugins, `Installed beside this driver: ${names.join(", ")}`),
     ]),
     ...seen("kernel", kernel, ({ release, cgroup }) => [

@@ -37,7 +37,8 @@ export interface Facts {
     readonly cgroup: 1 | 2;
   }>;
   readonly nriSocket: Seen<boolean>;
-  readonly nriPlugins: Seen<readonly string[]>;
+  /** `undefined`: no directory of such is seen from here. */
+  readonly nriPlugins: Seen<readonly string[] | undefined>;
   readonly kubelet: Seen<KubeletFacts>;
   /** Seen is also a server that does not answer. */
   readonly api: Seen<ApiFacts | { readonly unreachable: string }>;

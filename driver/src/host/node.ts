@@ -50,9 +50,9 @@ function nearest(dir: string): string {
   return at;
 }
 
-/** Programs that the runtime starts by itself, but for this driver's own. */
+/** Programs that the runtime starts by itself, but for this driver's own; `undefined` without their directory, which the driver's pod does not see. */
 export function pluginFacts(dir: string): Facts["nriPlugins"] {
-  return see(() => (existsSync(dir) ? readdirSync(dir).filter((name) => !name.includes("dracpu")) : []));
+  return see(() => (existsSync(dir) ? readdirSync(dir).filter((name) => !name.includes("dracpu")) : undefined));
 }
 
 /**

@@ -23,7 +23,7 @@ export function processFacts(picture: Picture | undefined, cgroupRoot: string, p
       for (const pid of pidsOf(root + one.cgroup)) {
         contained.add(pid);
         if (!existsSync(join(procRoot, pid))) continue;
-        looked += 1;
+        if (one.role !== "own") looked += 1;
         for (const { thread, cpus } of threadsOf(procRoot, pid))
           if (!cpus.equals(CpuSet.parse(one.effective)) && narrow.length < MAX_NAMED)
             narrow.push({
@@ -33,6 +33,7 @@ export function processFacts(picture: Picture | undefined, cgroupRoot: string, p
             });
       }
     }
+    // In a pod only the pod's own can be seen.
     if (containers.length > 0 && looked === 0)
       throw new Error(`no process of a container can be seen below ${root} and ${procRoot}; they are the host's`);
     const held = CpuSet.parse(picture?.machine.held ?? "");

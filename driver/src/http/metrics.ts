@@ -37,7 +37,6 @@ export class DriverMetrics {
 
   constructor(version: string, read: DriverReadings) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
     const labelled = (of: GaugeConfiguration<string>): Gauge => new Gauge(of);
     const gauge = (name: string, help: string, value: () => number): Gauge =>
       new Gauge({
@@ -155,6 +154,11 @@ export class DriverMetrics {
       labelNames: ["version"],
       registers,
     }).set({ version }, 1);
+  }
+
+  /** Adds those of the process. Not part of the making, because a start has to wait for none of them. */
+  watchProcess(): void {
+    collectDefaultMetrics({ register: this.registry });
   }
 
   prepared(result: "success" | "error", seconds: number, cpus: number): void {

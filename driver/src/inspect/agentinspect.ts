@@ -1,7 +1,7 @@
 import { ConnectError, createClient, type Client } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import type { Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
-import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
+import { Inspect, type GetVersionResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 
 const CALL_MS = 2000;
@@ -16,6 +16,17 @@ export class AgentInspect {
   constructor(socketPath: string) {
     this.#path = socketPath;
     this.#client = createClient(Inspect, unixTransport(socketPath));
+  }
+
+  /** Its release, or a sentence why it tells none. */
+  async version(): Promise<
+    { readonly found: GetVersionResponse; readonly why: "" } | { readonly found: undefined; readonly why: string }
+  > {
+    try {
+      return { found: await this.#client.getVersion({}, { timeoutMs: CALL_MS }), why: "" };
+    } catch (cause) {
+      return { found: undefined, why: this.#sentence(cause) };
+    }
   }
 
   /** The whole state, or a sentence why there is none. */

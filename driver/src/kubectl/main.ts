@@ -141,6 +141,8 @@ async function main(): Promise<number> {
     )
     .completion("completion", "print a script that completes this command line in your shell")
     .version(false)
+    .alias("help", "h")
+    .wrap(process.stdout.columns ?? null)
     .demandCommand(1, "Name a command.")
     .strict()
     .exitProcess(false)

@@ -65,7 +65,7 @@ export class Kubelet {
     this.#o = options;
     this.#draPath = join(options.rootDir, "plugins", options.driver, "dra.sock");
     this.#regPath = join(options.rootDir, "plugins_registry", `${options.driver}-reg.sock`);
-    for (const path of [this.#draPath, this.#regPath]) checkSocketPath(hidden(path));
+    for (const path of [this.#draPath, this.#regPath]) checkSocketPath(hidden(path), "--kubelet-root-dir");
   }
 
   state(): KubeletState {

@@ -1,5 +1,6 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import type { ClaimPhase, Entry, Later } from "./ledger.ts";
+import type { Entry, Later } from "./ledger.ts";
+import { nextPhase, type ClaimPhase } from "./phase.ts";
 
 /** What survives the process and the node. */
 export interface Memory {
@@ -85,8 +86,9 @@ function laterOf(members: Later): { readonly later?: Later } {
  */
 export function afterBoot(memory: Memory, bootId: string): Memory {
   if (memory.bootId === bootId) return memory;
-  const entries = memory.entries
-    .filter((entry) => entry.phase !== "draining")
-    .map((entry): Entry => ({ ...entry, phase: "allocated" }));
+  const entries = memory.entries.flatMap((entry): Entry[] => {
+    const phase = nextPhase(entry.phase, "reboot");
+    return phase === undefined ? [] : [{ ...entry, phase }];
+  });
   return { ...memory, bootId, entries };
 }

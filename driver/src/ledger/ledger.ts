@@ -1,24 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { OwnResult } from "../claims/decide.ts";
-
-/**
- * A claim's life on this node:
- *
- * | from | event | to |
- * |---|---|---|
- * | (none) | Prepare decided | preparing |
- * | preparing | CDI file written, agent says ENFORCED | prepared |
- * | preparing | a step failed or timed out | preparing (the kubelet's next call goes on there) |
- * | prepared | reboot (another boot id) | allocated: the CPUs stay with it, everything else about it is void |
- * | allocated | Prepare | preparing |
- * | any | Unprepare, or the API server says that the claim is gone | draining |
- * | draining | agent says DRAINED; or reboot | gone |
- *
- * Prepare only goes forward: nothing but a release gives the CPUs back. `releasing` of the order of things is `draining` with its CDI
- * file still there; a restart removes the file again.
- */
-export type ClaimPhase = "allocated" | "preparing" | "prepared" | "draining";
+import type { ClaimPhase } from "./phase.ts";
 
 export interface Entry {
   readonly claim: AllocationRecord["claim"];

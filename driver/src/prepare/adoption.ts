@@ -3,6 +3,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { readResults } from "../claims/decide.ts";
 import { cpusOf, toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { nextPhase } from "../ledger/phase.ts";
 import type { CdiMemory, PrepareLog } from "./ports.ts";
 import type { RecoveryParts } from "./recovery.ts";
 
@@ -41,7 +42,7 @@ export function holdBare(ledger: Ledger, bare: CdiMemory["bare"], log: PrepareLo
     if (cpus.isEmpty) continue;
     ledger.put({
       claim: { uid, namespace: "", name: "" },
-      phase: "prepared",
+      phase: nextPhase(undefined, "adopt"),
       consumers: [],
       shares: [{ request: "", pool: "", device: "", cpus }],
       idle: CpuSet.empty,

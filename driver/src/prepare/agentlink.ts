@@ -1,45 +1,23 @@
+import { create } from "@bufbuild/protobuf";
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
-import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocationInit, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
-import type { ClaimProgress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
-import { type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
-import type { Allocation, NriSession } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import {
+  ClaimProgressSchema,
+  Progress,
+  type ClaimProgress,
+} from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
+import type { Allocation } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
-import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { toAllocation, type Entry } from "../ledger/ledger.ts";
 import { before } from "./before.ts";
-import { AgentFault, type AgentPort, type PrepareLog } from "./ports.ts";
+import { AgentFault, type AgentLinkOptions, type LinkState } from "./ports.ts";
 
 const CALL_MS = 5000;
 /** One Await is held by the agent at most this long; then the state is looked at anew. */
 const AWAIT_MS = 5000;
-
-export interface AgentLinkOptions {
-  readonly agent: AgentPort;
-  readonly ledger: Ledger;
-  readonly machine: () => MachineRecord;
-  readonly instance: string;
-  readonly log: PrepareLog;
-  /** Highest epoch ever used, from the checkpoint; and its durable change, before the first Replace with it. */
-  readonly epoch: { get(): bigint; set(epoch: bigint): Promise<void> };
-  onEvent(event: Event): void;
-  /** After each Hello: what the agent's own file holds. */
-  onAgentMemory(allocations: readonly Allocation[]): void;
-  /**
-   * The agent keeps a claim otherwise than it was told: containers run there. The ledger is to follow, where nothing else stands in the way.
-   */
-  adoptHeld(held: Allocation): void;
-}
-
-/** What is known of the agent, for people and probes. */
-export interface LinkState {
-  readonly connected: boolean;
-  readonly why: string;
-  readonly agentVersion: string;
-  readonly nri: NriSession | undefined;
-}
 
 /**
  * Keeps the agent's claims equal to the ledger. The ledger is the truth: whatever goes wrong on the way ends in Hello and Replace. One
@@ -50,6 +28,8 @@ export class AgentLink {
   readonly #sent = new Map<string, Entry>();
   /** Entries that the agent refuses, with its sentence: they are left out until they change or are asked for again. */
   readonly #refused = new Map<string, { readonly entry: Entry; readonly why: string }>();
+  /** Claims of the last change that the agent called enforced with its answer, until somebody asks of them. */
+  #enforced = new Set<string>();
   #epoch = 0n;
   #revision = 0n;
   #agentInstance = "";
@@ -143,9 +123,12 @@ export class AgentLink {
 
   async #progress(uid: string, ms: number, signal: AbortSignal, mayAdopt: boolean): Promise<ClaimProgress> {
     this.#refused.delete(uid);
+    // What was said before this call may be true no more.
+    this.#enforced.delete(uid);
     await this.push(signal);
     const refused = this.#refused.get(uid);
     if (refused !== undefined) throw new AgentFault("refused", refused.why);
+    if (this.#enforced.has(uid)) return create(ClaimProgressSchema, { claimUid: uid, progress: Progress.ENFORCED });
     try {
       const request = {
         epoch: this.#epoch,
@@ -212,7 +195,7 @@ export class AgentLink {
     const removals = [...this.#sent.keys()].filter((uid) => !now.has(uid));
     if (upserts.length === 0 && removals.length === 0) return false;
     const revision = this.#revision + 1n;
-    const { kept } = await this.#o.agent.apply(
+    const said = await this.#o.agent.apply(
       {
         epoch: this.#epoch,
         baseRevision: this.#revision,
@@ -223,7 +206,7 @@ export class AgentLink {
       },
       signal,
     );
-    return this.#accepted(now, revision, kept);
+    return this.#accepted(now, revision, said);
   }
 
   async #replace(signal: AbortSignal): Promise<boolean> {
@@ -267,21 +250,26 @@ export class AgentLink {
       },
       signal,
     );
-    const { kept } = await telling.catch((cause: unknown) => {
+    const said = await telling.catch((cause: unknown) => {
       this.#fresh = true;
       throw cause;
     });
     this.#agentInstance = hello.agentInstance;
     this.#state = { connected: true, why: "", agentVersion: hello.agentVersion, nri: hello.nri };
-    return this.#accepted(now, revision, kept);
+    return this.#accepted(now, revision, said);
   }
 
-  #accepted(now: ReadonlyMap<string, Entry>, revision: bigint, kept: readonly Allocation[]): boolean {
+  #accepted(
+    now: ReadonlyMap<string, Entry>,
+    revision: bigint,
+    said: { readonly kept: readonly Allocation[]; readonly enforced?: readonly string[] },
+  ): boolean {
+    this.#enforced = new Set(said.enforced);
     this.#revision = revision;
     this.#sent.clear();
     for (const [uid, entry] of now) this.#sent.set(uid, entry);
-    for (const one of kept) this.#o.adoptHeld(one);
-    return kept.length > 0;
+    for (const one of said.kept) this.#o.adoptHeld(one);
+    return said.kept.length > 0;
   }
 
   async #follow(signal: AbortSignal): Promise<void> {

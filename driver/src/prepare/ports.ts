@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
+import type { Event, WatchEventsResponse } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type {
   ApplyRequestSchema,
   ApplyResponse,
@@ -10,8 +10,10 @@ import type {
   ReplaceRequestSchema,
   ReplaceResponse,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
-import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
+import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
+import type { Allocation, NriSession } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 
 /** Reads claims from the API server. */
@@ -135,4 +137,29 @@ export interface PrepareLog {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface AgentLinkOptions {
+  readonly agent: AgentPort;
+  readonly ledger: Ledger;
+  readonly machine: () => MachineRecord;
+  readonly instance: string;
+  readonly log: PrepareLog;
+  /** Highest epoch ever used, from the checkpoint; and its durable change, before the first Replace with it. */
+  readonly epoch: { get(): bigint; set(epoch: bigint): Promise<void> };
+  onEvent(event: Event): void;
+  /** After each Hello: what the agent's own file holds. */
+  onAgentMemory(allocations: readonly Allocation[]): void;
+  /**
+   * The agent keeps a claim otherwise than it was told: containers run there. The ledger is to follow, where nothing else stands in the way.
+   */
+  adoptHeld(held: Allocation): void;
+}
+
+/** What is known of the agent, for people and probes. */
+export interface LinkState {
+  readonly connected: boolean;
+  readonly why: string;
+  readonly agentVersion: string;
+  readonly nri: NriSession | undefined;
 }

@@ -6,6 +6,7 @@ import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { readClaim, readResults, type Offer } from "../claims/decide.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { nextPhase } from "../ledger/phase.ts";
 import type { AgentLink } from "./agentlink.ts";
 import { devicesOf, differs, looking } from "./answer.ts";
 import { Calls } from "./calls.ts";
@@ -54,8 +55,8 @@ export interface PreparerOptions {
   newOperationId(): string;
   onPrepared(outcome: Outcome & { readonly seconds: number; readonly cpus: CpuSet }): void;
   onUnprepared(outcome: Outcome): void;
-  /** A claim is prepared that was not before; earlier calls for it may have failed. */
-  onServed(claim: ResourceClaim, entry: Entry): void;
+  /** A claim is prepared that was not before; earlier calls for it may have failed. `undefined`: the API server did not answer, and the claim was known. */
+  onServed(claim: ResourceClaim | undefined, entry: Entry): void;
   /** Kubernetes tells nobody about a release that fails. */
   onReleaseFailed(claim: ClaimRef, why: string): void;
   now(): number;
@@ -155,7 +156,7 @@ export class Preparer implements DraPlugin {
     let entry: Entry;
     if (claim === undefined) {
       if (known === undefined) throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: it was released meanwhile`);
-      entry = { ...known, phase: known.phase === "prepared" ? "prepared" : "preparing" };
+      entry = { ...known, phase: nextPhase(known.phase, "prepare") };
       this.#o.ledger.put(entry);
     } else if (known === undefined) {
       const unsuited = this.#o.unsuited();
@@ -174,7 +175,7 @@ export class Preparer implements DraPlugin {
         ...known,
         claim: reading.claim,
         ...(reading.podClaimName === undefined ? {} : { podClaimName: reading.podClaimName }),
-        phase: known.phase === "prepared" ? "prepared" : "preparing",
+        phase: nextPhase(known.phase, "prepare"),
         consumers: reading.consumers,
         results: reading.results,
       };
@@ -191,9 +192,9 @@ export class Preparer implements DraPlugin {
     if (now === undefined || now.phase === "draining")
       throw new Refused(CODES.claimChanged, `Cannot prepare ${at}: it was released meanwhile; the kubelet tries again`);
     // Not worth a checkpoint: a restart finds the CDI file, asks the agent, and comes to the same.
-    const prepared: Entry = { ...now, phase: "prepared", results: entry.results };
+    const prepared: Entry = { ...now, phase: nextPhase(now.phase, "fulfilled"), results: entry.results };
     this.#o.ledger.put(prepared);
-    if (known?.phase !== "prepared" && claim !== undefined) this.#o.onServed(claim, prepared);
+    if (known?.phase !== "prepared") this.#o.onServed(claim, prepared);
     return prepared;
   }
 

@@ -3,6 +3,7 @@ import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import type { ResourceClaim } from "../claims/resourceclaim.ts";
 import type { Entry, Ledger } from "../ledger/ledger.ts";
+import { nextPhase } from "../ledger/phase.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, ClaimReader, PrepareLog } from "./ports.ts";
 import type { PerKey } from "./queue.ts";
@@ -37,7 +38,7 @@ export async function finishPreparing(parts: RecoveryParts, signal: AbortSignal)
         const hasFile = (await parts.cdi.list()).includes(claim.uid);
         const entry = parts.ledger.get(claim.uid);
         if (progress.progress === Progress.ENFORCED && hasFile && entry?.phase === "preparing")
-          parts.ledger.put({ ...entry, phase: "prepared" });
+          parts.ledger.put({ ...entry, phase: nextPhase(entry.phase, "fulfilled") });
       } catch {
         // The link says by itself why the agent is away, and who keeps the files says what is wrong with them.
       }

@@ -2,6 +2,7 @@ import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts
 import { Backoff, pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { within } from "@dracpu/shared-proto/lifecycle/within.ts";
 import { toAllocation, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { nextPhase } from "../ledger/phase.ts";
 import type { AgentLink } from "./agentlink.ts";
 import type { CdiPort, CheckpointPort, PrepareLog } from "./ports.ts";
 import type { Shortage } from "./queue.ts";
@@ -52,7 +53,7 @@ export class Releaser {
   async release(uid: string, signal: AbortSignal): Promise<void> {
     const entry = this.#ledger.get(uid);
     if (entry !== undefined && entry.phase !== "draining") {
-      this.#ledger.put({ ...entry, phase: "draining" });
+      this.#ledger.put({ ...entry, phase: nextPhase(entry.phase, "release") });
       try {
         await this.#checkpoint.save();
       } catch (cause) {

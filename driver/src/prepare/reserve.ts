@@ -4,6 +4,7 @@ import { choose, goal, type Chosen, type NotChosen } from "../claims/choose.ts";
 import type { Offer, Wanted } from "../claims/decide.ts";
 import { wishText } from "../claims/precedence.ts";
 import { cpusOf, type Entry, type Ledger } from "../ledger/ledger.ts";
+import { nextPhase } from "../ledger/phase.ts";
 import type { PrepareLog } from "./ports.ts";
 import type { Shortage } from "./queue.ts";
 import { Refused } from "./refused.ts";
@@ -55,7 +56,7 @@ export async function reserve(
       const chosen = { atMs: o.time(), free, wishes };
       const entry: Entry = {
         claim,
-        phase: "preparing",
+        phase: nextPhase(undefined, "prepare"),
         consumers,
         shares,
         idle,

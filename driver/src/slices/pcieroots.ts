@@ -23,15 +23,18 @@ export interface PcieRoots {
 export function readPcieRoots(tree: SysfsTree): PcieRoots {
   const roots: PcieRoot[] = [];
   const problems: string[] = [];
-  for (const name of [...tree.list(DEVICES)].sort()) {
+  for (const name of [
+    ...tree.list(DEVICES, (errno) => problems.push(`${tree.whereIs(DEVICES)} cannot be read (${errno})`)),
+  ].sort()) {
     const bus = ROOT.exec(name)?.[1];
     if (bus === undefined) continue;
     const path = `${DEVICES}/${name}/pci_bus/${bus}/cpulistaffinity`;
-    const text = tree.read(path);
+    let why = "does not exist";
+    const text = tree.read(path, (errno) => (why = `cannot be read (${errno})`));
     const cpus = text === undefined ? undefined : parsed(text);
     if (cpus === undefined || cpus.isEmpty) {
-      const what = text === undefined ? "cannot be read" : `says ${JSON.stringify(text.trim().slice(0, 40))}`;
-      problems.push(`PCIe root ${name} is in no device: ${path} ${what}, and has to be a list of CPUs`);
+      const what = text === undefined ? why : `says ${JSON.stringify(text.trim().slice(0, 40))}`;
+      problems.push(`PCIe root ${name} is in no device: ${tree.whereIs(path)} ${what}, and has to be a list of CPUs`);
     } else roots.push({ name, cpus });
   }
   if (roots.length === 0) problems.push("no PCIe root was found, so no device has the attribute pcieRoot");

@@ -42,7 +42,10 @@ export interface DevicePlan {
 export function planDevices(machine: Machine, options: DeviceOptions): DevicePlan {
   const problems = [...machine.unknowns, ...(options.pcieRoots?.problems ?? [])];
   const unusable = options.reserved.minus(machine.present);
-  if (!unusable.isEmpty) problems.push(`reserved CPUs ${unusable.toString()} do not exist on this machine`);
+  if (!unusable.isEmpty)
+    problems.push(
+      `reserved CPUs ${unusable.toString()} (--reserved-cpus) do not exist on this machine; it has CPUs ${machine.present.toString()}`,
+    );
   const usable = machine.online.minus(options.reserved);
   const keepShared = withheld(machine, usable, options.keepShared);
   const offered = usable.minus(keepShared);

@@ -1,6 +1,6 @@
 import { CpuListError, CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { parseDocument } from "yaml";
-import { CPU, CPUINFO, type SysfsTree } from "../topology/files.ts";
+import { CPU, CPUINFO, type OnFault, type SysfsTree } from "../topology/files.ts";
 
 /** A text overlay that cannot be used; the text names the entry. */
 export class OverlayFault extends Error {
@@ -41,20 +41,24 @@ export class SysfsOverlay implements SysfsTree {
     return new SysfsOverlay(root, base);
   }
 
-  read(path: string): string | undefined {
+  read(path: string, onFault?: OnFault): string | undefined {
     const own = find(this.#root, path);
-    return typeof own === "string" ? own : own === undefined ? this.#base?.read(path) : undefined;
+    return typeof own === "string" ? own : own === undefined ? this.#base?.read(path, onFault) : undefined;
   }
 
-  list(path: string): readonly string[] {
+  list(path: string, onFault?: OnFault): readonly string[] {
     const own = find(this.#root, path);
     const names = own instanceof Map ? [...own.keys()] : [];
     if (this.#base === undefined) return names.sort();
-    let base = typeof own === "string" ? [] : this.#base.list(path);
+    let base = typeof own === "string" ? [] : this.#base.list(path, onFault);
     // An overlay that says where a CPU is says it alone.
     if (CPU_DIRECTORY.test(path) && names.some((name) => NODE.test(name)))
       base = base.filter((name) => !NODE.test(name));
     return [...new Set([...base, ...names])].sort();
+  }
+
+  whereIs(path: string): string {
+    return find(this.#root, path) === undefined ? (this.#base?.whereIs(path) ?? path) : path;
   }
 }
 

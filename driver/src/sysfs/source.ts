@@ -23,6 +23,8 @@ function overlayAt(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new OverlayFault(`Cannot read the sysfs overlay ${path}: ${(cause as Error).message}`, { cause });
+    throw new OverlayFault(`Cannot read the sysfs overlay ${path} (--sysfs-overlay): ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

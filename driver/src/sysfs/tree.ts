@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { SysfsTree } from "../topology/files.ts";
+import type { OnFault, SysfsTree } from "../topology/files.ts";
 
 export { OverlayFault, SysfsOverlay } from "./overlay.ts";
 
@@ -13,23 +13,25 @@ export class SysfsDirectory implements SysfsTree {
     this.#root = root;
   }
 
-  read(path: string): string | undefined {
+  read(path: string, onFault?: OnFault): string | undefined {
+    return this.#unlessFault(() => readFileSync(this.whereIs(path), "utf8"), onFault);
+  }
+
+  list(path: string, onFault?: OnFault): readonly string[] {
+    return this.#unlessFault(() => readdirSync(this.whereIs(path)).sort(), onFault) ?? [];
+  }
+
+  whereIs(path: string): string {
+    return path.startsWith("/sys") ? join(this.#root, path.slice("/sys".length)) : join(dirname(this.#root), path);
+  }
+
+  #unlessFault<T>(reading: () => T, onFault: OnFault | undefined): T | undefined {
     try {
-      return readFileSync(this.#at(path), "utf8");
-    } catch {
+      return reading();
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "ENOTDIR") onFault?.(code ?? message);
       return undefined;
     }
-  }
-
-  list(path: string): readonly string[] {
-    try {
-      return readdirSync(this.#at(path)).sort();
-    } catch {
-      return [];
-    }
-  }
-
-  #at(path: string): string {
-    return path.startsWith("/sys") ? join(this.#root, path.slice("/sys".length)) : join(dirname(this.#root), path);
   }
 }

@@ -1,5 +1,5 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { CPU, type Reader } from "./files.ts";
+import type { Reader } from "./files.ts";
 import type { Cache } from "./machine.ts";
 
 interface Draft {
@@ -60,7 +60,7 @@ function draft(
     return;
   }
   const listed = reader.same(told.intersect(online));
-  const type = reader.tree.read(`${CPU}/cpu${cpu}/${at}/type`)?.trim() ?? "";
+  const type = reader.textOf(cpu, `${at}/type`)?.trim() ?? "";
   // Above level 2 there is one kind, also where the type is missing.
   const kind = level > 2 ? `${level}` : `${level} ${type}`;
   const ofKind = drafts.get(kind) ?? new Map<CpuSet, Draft>();
@@ -75,13 +75,13 @@ function draft(
     type,
     id: reader.number(cpu, `${at}/id`),
     listed,
-    sizeKiB: kibibytes(reader.tree.read(`${CPU}/cpu${cpu}/${at}/size`)),
+    sizeKiB: kibibytes(reader.textOf(cpu, `${at}/size`)),
     members: [cpu],
   });
 }
 
 function indexes(reader: Reader, cpu: number): string[] {
-  return reader.ids(`${CPU}/cpu${cpu}/cache`, "index").map((id) => `index${id}`);
+  return reader.idsOf(cpu, "/cache", "index").map((id) => `index${id}`);
 }
 
 /** The kernel prints `32768K`; "0K" where it does not know. */

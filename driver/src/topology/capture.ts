@@ -1,5 +1,5 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { CPUINFO, CPUINFO_LINE, push, type SysfsTree } from "./files.ts";
+import { CPUINFO, CPUINFO_LINE, push, type OnFault, type SysfsTree } from "./files.ts";
 
 /** Passes a tree on and keeps what was read of it, so that a reader's own reading says which files count. */
 export class Recording implements SysfsTree {
@@ -12,17 +12,21 @@ export class Recording implements SysfsTree {
     this.#tree = tree;
   }
 
-  read(path: string): string | undefined {
-    const text = this.#tree.read(path);
+  read(path: string, onFault?: OnFault): string | undefined {
+    const text = this.#tree.read(path, onFault);
     if (text !== undefined) this.files.set(path, path === CPUINFO ? essential(text) : text.trim());
     return text;
   }
 
-  list(path: string): readonly string[] {
-    const names = this.#tree.list(path);
+  list(path: string, onFault?: OnFault): readonly string[] {
+    const names = this.#tree.list(path, onFault);
     // NUMA nodes are told by their entries alone where they have no files, and CPUs by being in one.
     for (const name of names) if (/^node\d+$/.test(name)) this.#entries.add(`${path}/${name}`);
     return names;
+  }
+
+  whereIs(path: string): string {
+    return this.#tree.whereIs(path);
   }
 
   /** Entries that hold none of the files. */

@@ -1,14 +1,20 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 
+/** Told of what is there and cannot be read: why, such as `EACCES`. What is not there is no fault. */
+export type OnFault = (errno: string) => void;
+
 /** The files of a machine. Paths are absolute, as in `/sys/devices/system/cpu/online`; beside `/sys`, only `/proc/cpuinfo` is asked for. */
 export interface SysfsTree {
   /** Content; `undefined` where there is no such file or it cannot be read. */
-  read(path: string): string | undefined;
-  /** Names in a directory; empty where there is none. */
-  list(path: string): readonly string[];
+  read(path: string, onFault?: OnFault): string | undefined;
+  /** Names in a directory; empty where there is none or it cannot be read. */
+  list(path: string, onFault?: OnFault): readonly string[];
+  /** Where the file lies, for people: a tree's `/sys` may be anywhere. */
+  whereIs(path: string): string;
 }
 
 export const CPU = "/sys/devices/system/cpu";
+export const ONLINE = `${CPU}/online`;
 export const NODE = "/sys/devices/system/node";
 export const CPUINFO = "/proc/cpuinfo";
 
@@ -31,7 +37,7 @@ export class Doubts {
   }
 
   say(sentence: string): void {
-    this.#sentences.push(sentence);
+    if (!this.#sentences.includes(sentence)) this.#sentences.push(sentence);
   }
 
   sentences(): string[] {
@@ -56,7 +62,7 @@ export class Reader {
 
   /** A number in a file of a CPU's directory. The kernel's -1 is `undefined`, without a doubt. */
   number(cpu: number, file: string): number | undefined {
-    const text = this.tree.read(`${CPU}/cpu${cpu}/${file}`)?.trim();
+    const text = this.textOf(cpu, file)?.trim();
     if (text === undefined || text === "-1") return undefined;
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     if (value <= MAX_ID) return value;
@@ -66,29 +72,47 @@ export class Reader {
 
   /** A list in a file of a CPU's directory. */
   listOf(cpu: number, file: string): CpuSet | undefined {
-    const text = this.tree.read(`${CPU}/cpu${cpu}/${file}`);
+    const text = this.textOf(cpu, file);
     if (text === undefined) return undefined;
     const set = this.#parse(text);
     if (set === undefined) this.doubts.garbled(`${file} holds no list of CPUs`, cpu);
     return set;
   }
 
+  /** What a file of a CPU's directory holds. */
+  textOf(cpu: number, file: string): string | undefined {
+    return this.tree.read(`${CPU}/cpu${cpu}/${file}`, (errno) =>
+      this.doubts.garbled(`${file} cannot be read (${errno})`, cpu),
+    );
+  }
+
+  text(path: string): string | undefined {
+    return this.tree.read(path, (errno) => this.#unread(path, errno));
+  }
+
   list(path: string): CpuSet | undefined {
-    const text = this.tree.read(path);
+    const text = this.text(path);
     if (text === undefined) return undefined;
     const set = this.#parse(text);
-    if (set === undefined) this.doubts.say(`${path} holds no list of CPUs`);
+    if (set === undefined)
+      this.doubts.say(`${this.tree.whereIs(path)} holds no list of CPUs: ${JSON.stringify(text.trim().slice(0, 40))}`);
     return set;
   }
 
   /** Ids of entries such as `node3`, ascending. */
   ids(path: string, prefix: string): number[] {
-    const found: number[] = [];
-    for (const name of this.tree.list(path)) {
-      const digits = name.startsWith(prefix) ? name.slice(prefix.length) : "";
-      if (/^\d{1,9}$/.test(digits)) found.push(Number(digits));
-    }
-    return found.sort((a, b) => a - b);
+    return idsIn(
+      this.tree.list(path, (errno) => this.#unread(path, errno)),
+      prefix,
+    );
+  }
+
+  /** The same of a CPU's directory, or of one below it. */
+  idsOf(cpu: number, below: "" | "/cache", prefix: string): number[] {
+    const names = this.tree.list(`${CPU}/cpu${cpu}${below}`, (errno) =>
+      this.doubts.garbled(`${this.tree.whereIs(CPU)}/cpuN${below} cannot be read (${errno})`, cpu),
+    );
+    return idsIn(names, prefix);
   }
 
   /** The one object for this set. */
@@ -96,6 +120,10 @@ export class Reader {
     const known = this.#sets.get(set.key);
     if (known === undefined) this.#sets.set(set.key, set);
     return known ?? set;
+  }
+
+  #unread(path: string, errno: string): void {
+    this.doubts.say(`${this.tree.whereIs(path)} cannot be read (${errno})`);
   }
 
   #parse(text: string): CpuSet | undefined {
@@ -112,6 +140,15 @@ export class Reader {
   }
 }
 
+function idsIn(names: readonly string[], prefix: string): number[] {
+  const found: number[] = [];
+  for (const name of names) {
+    const digits = name.startsWith(prefix) ? name.slice(prefix.length) : "";
+    if (/^\d{1,9}$/.test(digits)) found.push(Number(digits));
+  }
+  return found.sort((a, b) => a - b);
+}
+
 /** What `/proc/cpuinfo` tells of a CPU; x86 tells all of it, most others the number alone. */
 export interface CpuinfoEntry {
   readonly socket: number | undefined;
@@ -119,10 +156,10 @@ export interface CpuinfoEntry {
 }
 
 /** Online CPUs by id. */
-export function readCpuinfo(tree: SysfsTree): ReadonlyMap<number, CpuinfoEntry> {
+export function readCpuinfo(reader: Reader): ReadonlyMap<number, CpuinfoEntry> {
   const found = new Map<number, CpuinfoEntry>();
   let cpu: number | undefined;
-  for (const line of (tree.read(CPUINFO) ?? "").split("\n")) {
+  for (const line of (reader.text(CPUINFO) ?? "").split("\n")) {
     const m = CPUINFO_LINE.exec(line);
     if (m === null) continue;
     const value = Number(m[2]);

@@ -1,5 +1,5 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
-import { CPU, NODE, push, type Reader } from "./files.ts";
+import { NODE, push, type Reader } from "./files.ts";
 import type { Cpu, NumaNode } from "./machine.ts";
 
 /** The NUMA node of each CPU: from the nodes' lists, which hold no offline CPU, else from the `nodeN` entry of the CPU. */
@@ -13,7 +13,7 @@ export function readNumaOf(reader: Reader, online: CpuSet): ReadonlyMap<number, 
     }
   }
   for (const cpu of online) {
-    const entry = found.has(cpu) ? undefined : reader.ids(`${CPU}/cpu${cpu}`, "node")[0];
+    const entry = found.has(cpu) ? undefined : reader.idsOf(cpu, "", "node")[0];
     if (entry !== undefined) found.set(cpu, entry);
   }
   return found;
@@ -31,12 +31,12 @@ export function readNumaNodes(reader: Reader, cpus: readonly Cpu[]): NumaNode[] 
 /** The kernel prints distances to online nodes in ascending order of their ids. */
 function distances(reader: Reader, id: number, listed: readonly number[]): ReadonlyMap<number, number> {
   const path = `${NODE}/node${id}/distance`;
-  const text = reader.tree.read(path);
+  const text = reader.text(path);
   const found = new Map<number, number>();
   if (text === undefined) return found;
   const words = text.trim().split(/\s+/);
   if (words.length !== listed.length || !words.every((word) => /^\d{1,5}$/.test(word)))
-    reader.doubts.say(`${path} holds no distance to each of the ${listed.length} NUMA nodes`);
+    reader.doubts.say(`${reader.tree.whereIs(path)} holds no distance to each of the ${listed.length} NUMA nodes`);
   else listed.forEach((other, n) => found.set(other, Number(words[n])));
   return found;
 }

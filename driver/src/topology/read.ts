@@ -1,7 +1,7 @@
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { readCaches } from "./caches.ts";
 import { readClasses } from "./classes.ts";
-import { CPU, CPUINFO, push, readCpuinfo, Reader, type CpuinfoEntry, type SysfsTree } from "./files.ts";
+import { CPU, CPUINFO, ONLINE, push, readCpuinfo, Reader, type CpuinfoEntry, type SysfsTree } from "./files.ts";
 import type { Cache, Cluster, Core, Cpu, Die, Machine, Socket } from "./machine.ts";
 import { readNumaNodes, readNumaOf } from "./numa.ts";
 
@@ -25,7 +25,7 @@ export function readMachine(tree: SysfsTree): Machine {
   const reader = new Reader(tree);
   let info: ReadonlyMap<number, CpuinfoEntry> | undefined;
   // Asked late: on most machines sysfs tells everything, and the file is long.
-  const cpuinfo = (): ReadonlyMap<number, CpuinfoEntry> => (info ??= readCpuinfo(tree));
+  const cpuinfo = (): ReadonlyMap<number, CpuinfoEntry> => (info ??= readCpuinfo(reader));
   const online = onlineCpus(reader, cpuinfo);
   const caches = readCaches(reader, online);
   const l3s = caches.filter((cache) => cache.level === 3);
@@ -61,18 +61,20 @@ export function readMachine(tree: SysfsTree): Machine {
 }
 
 function onlineCpus(reader: Reader, cpuinfo: () => ReadonlyMap<number, CpuinfoEntry>): CpuSet {
-  const listed = reader.list(`${CPU}/online`);
+  const listed = reader.list(ONLINE);
+  const online = reader.tree.whereIs(ONLINE);
   if (listed !== undefined) {
-    if (listed.isEmpty) throw new TopologyFault(`Cannot use ${CPU}/online: it names no CPU`);
+    if (listed.isEmpty) throw new TopologyFault(`Cannot use ${online}: it names no CPU; a list such as 0-7 is wanted`);
     return listed;
   }
   const known = [...cpuinfo().keys()].filter((id) => id <= 16383);
   if (known.length === 0) {
+    const why = reader.doubts.sentences();
     throw new TopologyFault(
-      `Cannot read ${CPU}/online: no list of CPUs is there, nor in ${CPUINFO}; give the host's /sys with --sysfs-root`,
+      `Cannot tell the machine's CPUs: ${why.length === 0 ? `${online} does not exist` : why.join(", ")}, and ${reader.tree.whereIs(CPUINFO)} names none; give the host's /sys with --sysfs-root`,
     );
   }
-  reader.doubts.say(`there is no usable ${CPU}/online; the CPUs are those of ${CPUINFO}`);
+  reader.doubts.say(`there is no usable ${online}; the CPUs are those of ${reader.tree.whereIs(CPUINFO)}`);
   return CpuSet.from(known);
 }
 

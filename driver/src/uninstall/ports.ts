@@ -11,13 +11,13 @@ export interface AgentView {
   readonly blind: string;
   /** Nor will there be one: the runtime has no NRI socket. */
   readonly forGood: boolean;
-  /** Containers whose own masks are not what they should be, as `namespace/pod/container`. */
+  /** Containers that are partitions still, or whose own masks are not what they should be, as `namespace/pod/container`. */
   readonly wrong: readonly string[];
 }
 
 /** The agent of a node that is being cleaned. */
 export interface LettingGo {
-  /** Tells the agent that there are no claims and no reserved CPUs. */
+  /** Tells the agent that there are no claims and no reserved CPUs, and that nobody is to be kept off anything. */
   letGo(signal: AbortSignal): Promise<void>;
   view(signal: AbortSignal): Promise<AgentView>;
 }

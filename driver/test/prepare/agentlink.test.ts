@@ -3,6 +3,7 @@ import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import {
   ApplyResponseSchema,
   HelloResponseSchema,
+  Progress,
   ReplaceResponseSchema,
 } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { EventSchema, WatchEventsResponseSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
@@ -25,6 +26,9 @@ const entry = (uid: string, cpus: string): Entry => ({
 describe("the link to the agent", () => {
   const ledger = new Ledger();
   const told: string[] = [];
+  /** What each Apply says of its claims, and claims that were asked for by Await. */
+  let enforced: readonly string[] = [];
+  const asked: string[] = [];
   let hangs = false;
   let instance = "one";
   const watchedFrom: bigint[] = [];
@@ -41,8 +45,12 @@ describe("the link to the agent", () => {
       await gate;
       return create(ReplaceResponseSchema);
     },
-    apply: (_request, signal) => (hangs ? never(signal) : Promise.resolve(create(ApplyResponseSchema))),
-    await: (_request, signal) => never(signal),
+    apply: (_request, signal) =>
+      hangs ? never(signal) : Promise.resolve(create(ApplyResponseSchema, { enforced: [...enforced] })),
+    await: ({ claims = [] }, signal) => {
+      asked.push(...claims);
+      return never(signal);
+    },
     watchEvents: async function* (after) {
       watchedFrom.push(after);
       await Promise.resolve();
@@ -97,6 +105,36 @@ describe("the link to the agent", () => {
     patient.abort();
     await Promise.allSettled(others);
     hangs = false;
+  });
+
+  it("asks nothing of a claim that was enforced with the answer to its change, and believes that once", async () => {
+    const link = make();
+    await link.push(AbortSignal.timeout(1000));
+    ledger.put(entry("b", "2"));
+    ledger.put(entry("c", "3"));
+    enforced = ["b"];
+    asked.length = 0;
+    const progress = (uid: string): Promise<boolean | string> =>
+      link.progress(uid, 50, AbortSignal.timeout(50)).then(
+        (answer) => answer.progress === Progress.ENFORCED,
+        () => "asked",
+      );
+    expect(await Promise.all(["b", "c"].map(progress))).to.deep.equal([true, "asked"]);
+    expect(await progress("b")).to.equal("asked");
+    expect(asked).to.deep.equal(["c", "b"]);
+    enforced = [];
+  });
+
+  it("does not believe what was said with a change that nobody asked about", async () => {
+    const link = make();
+    await link.push(AbortSignal.timeout(1000));
+    ledger.put(entry("b", "4"));
+    enforced = ["b"];
+    await link.push(AbortSignal.timeout(1000));
+    asked.length = 0;
+    await link.progress("b", 50, AbortSignal.timeout(50)).catch(() => {});
+    expect(asked).to.deep.equal(["b"]);
+    enforced = [];
   });
 
   it("tells of a machine that changes while the agent is being told", async () => {

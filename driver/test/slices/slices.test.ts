@@ -94,7 +94,9 @@ describe("devices", () => {
 
   it("say it when none is left, and when a reserved CPU does not exist", () => {
     expect(plan("0-15").problems.join(" ")).to.include("no CPU is left to offer");
-    expect(plan("99").problems.join(" ")).to.include("reserved CPUs 99 do not exist");
+    expect(plan("99").problems.join(" ")).to.include(
+      "reserved CPUs 99 (--reserved-cpus) do not exist on this machine; it has CPUs 0-15",
+    );
   });
 
   it("are one where the machine tells no NUMA nodes", () => {

@@ -81,7 +81,7 @@ describe("what the kernel says wrong", () => {
     expect(machine.unknowns).to.include.members([
       "CPUs 0-2: topology/core_id holds no id",
       "the kernel tells no socket of CPUs 0-2",
-      "/sys/devices/system/node/node0/cpulist holds no list of CPUs",
+      '/sys/devices/system/node/node0/cpulist holds no list of CPUs: "0-99999"',
       "/sys/devices/system/node/node1/distance holds no distance to each of the 2 NUMA nodes",
     ]);
   });
@@ -178,7 +178,7 @@ const GARBAGE = fc.constantFrom(
 );
 
 describe("random machines", function () {
-  this.timeout(20_000);
+  this.timeout(60_000);
 
   it("are what they were made of", () => {
     fc.assert(

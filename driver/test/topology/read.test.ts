@@ -1,4 +1,7 @@
 import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { SysfsDirectory, SysfsOverlay } from "../../src/sysfs/tree.ts";
@@ -61,15 +64,59 @@ describe("topology", () => {
     expect(machine.present.has(8)).to.equal(true);
   });
 
-  for (const [what, text] of [
-    ["no list of online CPUs", overlay({ "devices/system/cpu/present": "0-3" })],
-    ["an empty one", overlay({ "devices/system/cpu/online": "" })],
-    ["a garbled one", overlay({ "devices/system/cpu/online": "zero" })],
+  const online = "/sys/devices/system/cpu/online";
+  const cure = "and /proc/cpuinfo names none; give the host's /sys with --sysfs-root";
+  for (const [what, text, says] of [
+    [
+      "no list of online CPUs",
+      overlay({ "devices/system/cpu/present": "0-3" }),
+      `Cannot tell the machine's CPUs: ${online} does not exist, ${cure}`,
+    ],
+    [
+      "an empty one",
+      overlay({ "devices/system/cpu/online": "" }),
+      `Cannot use ${online}: it names no CPU; a list such as 0-7 is wanted`,
+    ],
+    [
+      "a garbled one",
+      overlay({ "devices/system/cpu/online": "zero" }),
+      `Cannot tell the machine's CPUs: ${online} holds no list of CPUs: "zero", ${cure}`,
+    ],
   ] as const) {
     it(`says that ${what} cannot be used, and where`, () => {
-      expect(() => machineOf(text)).to.throw(TopologyFault, "/sys/devices/system/cpu/online");
+      expect(() => machineOf(text))
+        .to.throw(TopologyFault)
+        .with.property("message", says);
     });
   }
+
+  it("tells a file that cannot be read from one that is not there: why, and where it really lies", () => {
+    const root = mkdtempSync(join(tmpdir(), "sysfs-"));
+    const cpu = join(root, "devices/system/cpu");
+    const node = join(root, "devices/system/node");
+    mkdirSync(join(cpu, "cpu0/topology"), { recursive: true });
+    mkdirSync(join(node, "node0"), { recursive: true });
+    // Permissions do not stop root; a link to itself and a directory in the file's place do.
+    symlinkSync("online", join(cpu, "online"));
+    expect(() => readMachine(new SysfsDirectory(root)))
+      .to.throw(TopologyFault)
+      .with.property(
+        "message",
+        `Cannot tell the machine's CPUs: ${cpu}/online cannot be read (ELOOP), and ${tmpdir()}/proc/cpuinfo names none; give the host's /sys with --sysfs-root`,
+      );
+    rmSync(join(cpu, "online"));
+    writeFileSync(join(cpu, "online"), "0\n");
+    symlinkSync("core_id", join(cpu, "cpu0/topology/core_id"));
+    symlinkSync("cache", join(cpu, "cpu0/cache"));
+    mkdirSync(join(node, "node0/cpulist"));
+    const { unknowns } = readMachine(new SysfsDirectory(root));
+    rmSync(root, { recursive: true });
+    expect(unknowns.filter((one) => one.includes("cannot be read"))).to.deep.equal([
+      `CPUs 0: ${cpu}/cpuN/cache cannot be read (ELOOP)`,
+      "CPUs 0: topology/core_id cannot be read (ELOOP)",
+      `${node}/node0/cpulist cannot be read (EISDIR)`,
+    ]);
+  });
 
   it("tells core classes: Intel hybrid, and ARM capacities", () => {
     const intel = machineOf(

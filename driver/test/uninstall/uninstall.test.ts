@@ -157,14 +157,14 @@ describe("uninstalling", () => {
 
   describe("asks the API server", () => {
     const asked: string[] = [];
-    const gone = (resource: string): never => {
-      throw new ApiFault(404, "NotFound", "not found", { details: { kind: resource, name: SET.name } });
+    const gone = (kind = "", name = ""): never => {
+      throw new ApiFault(404, "NotFound", "not found", { details: { kind, name } });
     };
     /** Of one DaemonSet that wants two nodes, with these pods. */
     const serverWith = (pods: object[] | undefined): { json<T>(request: ApiRequest): Promise<T> } => ({
       json: async <T>({ method, path, query }: ApiRequest): Promise<T> => {
         asked.push(`${method} ${path}${query === undefined ? "" : ` ${query["labelSelector"] ?? ""}`}`);
-        if (pods === undefined) gone(path.split("/").at(-2) ?? "");
+        if (pods === undefined) gone(...path.split("/").slice(-2));
         if (path.endsWith("/pods")) return { items: pods } as T;
         return {
           metadata: { generation: 1 },
@@ -212,8 +212,24 @@ describe("uninstalling", () => {
       asked.length = 0;
       await removeCleanUp(serverWith([]), SET, signal);
       await removeCleanUp(serverWith(undefined), SET, signal);
-      const once = ["DELETE /api/v1/namespaces/ns/configmaps/rel", "DELETE /apis/apps/v1/namespaces/ns/daemonsets/rel"];
+      const once = [
+        "DELETE /api/v1/namespaces/ns/configmaps/rel",
+        "DELETE /api/v1/namespaces/ns/serviceaccounts/rel-clean",
+        "DELETE /apis/apps/v1/namespaces/ns/daemonsets/rel",
+      ];
       expect(asked).to.deep.equal([...once, ...once]);
+    });
+
+    it("to take away what an older chart has made, which gives no right to the pods' account and has made none", async () => {
+      const refusing = (resource: string): ReturnType<typeof serverWith> => ({
+        json: ({ path }) =>
+          path.includes(`/${resource}/`)
+            ? Promise.reject(new ApiFault(403, "Forbidden", `${resource} is forbidden`))
+            : Promise.resolve({} as never),
+      });
+      await removeCleanUp(refusing("serviceaccounts"), SET, signal);
+      const fault = await removeCleanUp(refusing("daemonsets"), SET, signal).catch((cause: unknown) => cause);
+      expect((fault as Error).message).to.equal("daemonsets is forbidden");
     });
   });
 });

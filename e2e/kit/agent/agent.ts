@@ -9,13 +9,13 @@ import type { AllocationRecord, MachineRecord } from "@dracpu/shared-proto/contr
 import { allocationInit, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { Progress, type ClaimProgress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Client } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { Inspect } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { byConfigFile } from "../configfile.ts";
 import type { FakeRuntime } from "../fakeruntime/runtime.ts";
-import { startDaemon, until, type Daemon } from "../node/processes.ts";
+import { listens, startDaemon, until, type Daemon } from "../node/processes.ts";
 
 export interface AgentOptions {
   /** Short; its sockets lie in it. */
@@ -43,6 +43,7 @@ export class AgentProcess {
   readonly #claims = new Map<string, AllocationRecord>();
   readonly #client: AgentClient;
   readonly #inspect: string;
+  readonly #inspector: Client<typeof Inspect>;
   readonly #machine: MachineRecord;
   #epoch = 0n;
   #revision = 0n;
@@ -54,6 +55,7 @@ export class AgentProcess {
     this.#o = options;
     this.#client = new AgentClient(join(options.dir, "ctl", "control.sock"));
     this.#inspect = join(options.dir, "ins", "inspect.sock");
+    this.#inspector = createClient(Inspect, unixTransport(this.#inspect));
     this.#machine = {
       online: options.online,
       present: options.online,
@@ -114,6 +116,8 @@ export class AgentProcess {
 
   /** Says Hello and gives all claims. */
   async replace(): Promise<void> {
+    // A connection is asked for first: a call in vain costs a hundred times that, and an agent that loads needs the CPU.
+    await until("the agent listens", () => listens(join(this.#o.dir, "ctl", "control.sock")), 20_000, 50);
     const hello = await until(
       "the agent answers",
       () => this.#client.hello({ driverInstance: "test", driverVersion: "0", protocolMin: 1, protocolMax: 1 }, soon()),
@@ -138,7 +142,7 @@ export class AgentProcess {
   }
 
   async state(): Promise<State> {
-    const { state } = await createClient(Inspect, unixTransport(this.#inspect)).getState({});
+    const { state } = await this.#inspector.getState({});
     if (state === undefined) throw new Error("no state");
     return state;
   }

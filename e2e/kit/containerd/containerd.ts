@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { binary } from "../../build/build.ts";
 import { Cri } from "../cri/client.ts";
 import { writeImage } from "../image/image.ts";
-import { below, containerdConfig } from "../node/configs.ts";
+import { below, containerdConfig, type ContainerdSettings } from "../node/configs.ts";
 import { startDaemon, until, type Daemon } from "../node/processes.ts";
 import { Pods } from "./pods.ts";
 
@@ -19,6 +19,8 @@ process.on("exit", () => {
   }
 });
 
+export type ContainerdOptions = Partial<Pick<ContainerdSettings, "requestTimeout" | "cdiIsOff">>;
+
 /** A real containerd on this machine, in a mount namespace of its own, without a kubelet. */
 export class Containerd {
   readonly dir: string;
@@ -28,15 +30,16 @@ export class Containerd {
   readonly socket: string;
   /** Top-level cgroup of its pods. */
   readonly root: string;
-  readonly #timeout: string;
+  readonly #settings: ContainerdOptions;
   #daemon: Daemon | undefined;
   #cri: Cri | undefined;
   #pods: Pods | undefined;
 
-  constructor(version: "2.4" | "2.1", nriRequestTimeout = "2s") {
+  constructor(version: "2.4" | "2.1", options: ContainerdOptions = {}) {
     this.version = version;
-    this.#timeout = nriRequestTimeout;
+    this.#settings = options;
     this.dir = mkdtempSync(join(tmpdir(), "dc-"));
+    live.add(this);
     this.nriSocket = join(this.dir, "nri", "nri.sock");
     this.cdiDir = join(this.dir, "cdi");
     this.socket = join(this.dir, "run", "containerd.sock");
@@ -59,7 +62,6 @@ export class Containerd {
   }
 
   async start(): Promise<void> {
-    live.add(this);
     const product = this.version === "2.4" ? "containerd" : "containerd-2.1";
     for (const dir of ["run", "cdi", "nri", "cni", "log"]) mkdirSync(join(this.dir, dir), { recursive: true });
     const runc = binary("runc", "runc");
@@ -70,7 +72,8 @@ export class Containerd {
         shim: binary(product, "containerd-shim-runc-v2"),
         runc,
         cniBin: dirname(binary("cni", "bridge")),
-        requestTimeout: this.#timeout,
+        requestTimeout: "2s",
+        ...this.#settings,
       }),
     );
     const path = [binary(product, "ctr"), runc].map((file) => file.slice(0, file.lastIndexOf("/"))).join(":");

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
@@ -25,7 +25,7 @@ import {
 } from "@dracpu/shared-proto/gen/kubelet/dra_health_v1alpha1_pb.ts";
 import { serviceDefinition } from "@dracpu/driver/kubelet/grpc.ts";
 import { Client, credentials, type ServiceDefinition } from "@grpc/grpc-js";
-import { until } from "../node/processes.ts";
+import { listens, until } from "../node/processes.ts";
 
 export interface ClaimReference {
   readonly namespace: string;
@@ -48,16 +48,22 @@ export class FakeKubelet {
     for (const name of ["plugins", "plugins_registry"]) mkdirSync(join(rootDir, name), { recursive: true });
   }
 
-  /** Waits for a registration socket, as the kubelet's watcher does, and takes the plugin in, or refuses it with `error`. */
+  /**
+   * Waits for a registration socket, as the kubelet's watcher does, and takes the plugin in, or refuses it with `error`. A socket that a killed
+   * plugin left is there before anybody listens on it.
+   */
   async register(error = "", ms = 60_000): Promise<PluginInfo> {
     const registry = join(this.rootDir, "plugins_registry");
-    const name = await until(
+    const path = await until(
       "a registration socket",
-      () => readdirSync(registry).find((file) => !file.startsWith(".") && existsSync(join(registry, file))),
+      async () => {
+        const name = readdirSync(registry).find((file) => !file.startsWith("."));
+        return name !== undefined && (await listens(join(registry, name))) ? join(registry, name) : undefined;
+      },
       ms,
       5,
     );
-    const client = dial(join(registry, name));
+    const client = dial(path);
     try {
       this.info = await call(client, REGISTRATION, "getInfo", InfoRequestSchema, {}, PluginInfoSchema);
       await call(

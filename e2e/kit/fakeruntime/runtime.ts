@@ -140,22 +140,25 @@ export class FakeRuntime {
     await this.call("StateChange", StateChangeEventSchema, { event, pod, container }, EmptySchema);
   }
 
-  call<I extends DescMessage, O extends DescMessage>(
+  async call<I extends DescMessage, O extends DescMessage>(
     method: string,
     input: I,
     request: MessageInitShape<I>,
     output: O,
-    service = PLUGIN,
   ): Promise<MessageShape<O>> {
+    return fromBinary(output, await this.ask(method, toBinary(input, create(input, request))));
+  }
+
+  /** A call with any bytes as its request. @returns the answer's. */
+  ask(method: string, payload: Uint8Array, service = PLUGIN): Promise<Uint8Array> {
     const stream = this.#nextStream;
     this.#nextStream += 2;
-    const payload = toBinary(input, create(input, request));
     const bytes = toBinary(RequestSchema, create(RequestSchema, { service, method, payload }));
     const began = performance.now();
     return new Promise((resolve, reject) => {
       const answered = (answer: Uint8Array): void => {
         this.tookMs = performance.now() - began;
-        resolve(fromBinary(output, answer));
+        resolve(answer);
       };
       this.#pending.set(stream, { resolve: answered, reject });
       this.#message(1, stream, 1, bytes);

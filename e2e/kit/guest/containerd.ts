@@ -2,7 +2,9 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { Pods } from "../containerd/pods.ts";
 import { Cri } from "../cri/client.ts";
-import { startDaemon, until, type Daemon } from "../node/processes.ts";
+import { listens, startDaemon, until, type Daemon } from "../node/processes.ts";
+
+const SOCKET = "/run/containerd/containerd.sock";
 
 /** containerd inside the guest; hooks may take long there. */
 export class GuestContainerd {
@@ -25,13 +27,15 @@ export class GuestContainerd {
     return this.#daemon;
   }
 
-  /** Also once more, after it was killed. */
-  async start(): Promise<void> {
+  /** Also once more, after it was killed. @param listening called when it does; it has no image then. */
+  async start(listening: () => void = () => {}): Promise<void> {
     mkdirSync(`${this.dir}/log`, { recursive: true });
     const config = `${this.dir}/containerd.toml`;
     writeFileSync(
       config,
+      // In memory, which an emulated disk is not.
       `version = 3
+root = '${this.dir}/root'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = 'localhost/probe:1'
 [plugins.'io.containerd.nri.v1.nri']
@@ -40,18 +44,18 @@ export class GuestContainerd {
   plugin_registration_timeout = '30s'
 `,
     );
-    this.#daemon = startDaemon("containerd", ["containerd", "-c", config, "-l", "info"], { logDir: `${this.dir}/log` });
-    await until(
-      "containerd answers",
-      () => execFileSync("ctr", ["version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) !== "",
-      60_000,
-      200,
-    );
+    this.#daemon = startDaemon("containerd", ["containerd", "-c", config, "-l", "info"], {
+      logDir: `${this.dir}/log`,
+      // As many as the emulator has: threads that look for work on 16 CPUs take it away.
+      env: { ...process.env, GOMAXPROCS: "2" },
+    });
+    await until("containerd listens", () => listens(SOCKET), 60_000, 100);
+    listening();
     if (!this.#hasImage)
       execFileSync("ctr", ["-n", "k8s.io", "images", "import", "/job/probe.tar"], { stdio: "ignore" });
     this.#hasImage = true;
     this.#cri?.close();
-    const cri = new Cri("/run/containerd/containerd.sock");
+    const cri = new Cri(SOCKET);
     this.#cri = cri;
     await until("the CRI answers", async () => (await cri.call("version", { version: "v1" })).runtimeName, 60_000, 200);
     this.#pods = new Pods(cri, this.dir, "/kubepods");

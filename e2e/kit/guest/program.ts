@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { bundle } from "../../../images/bundle.ts";
 import { shipped } from "../../../images/environment.ts";
 import { writeImage } from "../image/image.ts";
@@ -26,6 +27,13 @@ export interface GuestProgram {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Node compiles all modules of a program before it runs the first, which ends it here: this program is the guest's. */
+function compile(file: string, env: NodeJS.ProcessEnv): void {
+  const whole = ["data:text/javascript,process.exit()", pathToFileURL(file).href];
+  const imports = whole.map((one) => `import ${JSON.stringify(one)};`).join("");
+  execFileSync(process.execPath, ["--input-type=module", "--eval", imports], { env });
+}
+
 /** Boots the guest with both products' bundles, a container image and a program, and runs that. */
 export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
   const { kernel, program, limitSeconds, bundles = [], files = [], env = {} } = options;
@@ -44,8 +52,11 @@ export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
       for (const [node = "", ...args] of [[process.execPath, join(job, file)], shipped(join(job, file))])
         execFileSync(node, [...args, "--help"], { env: compiled, stdio: "ignore" });
     }
-    await bundle(join(ROOT, program), join(job, "program.mjs"));
-    for (const one of bundles) await bundle(join(ROOT, one), join(job, basename(one).replace(/\.ts$/, ".mjs")));
+    const modules = bundles.map((one) => [one, basename(one).replace(/\.ts$/, ".mjs")] as const);
+    for (const [source, file] of [[program, "program.mjs"], ...modules] as const) {
+      await bundle(join(ROOT, source), join(job, file));
+      compile(join(job, file), compiled);
+    }
     for (const one of files) copyFileSync(one, join(job, basename(one)));
     writeImage(join(job, "probe.tar"));
     const inside = { ...COMPILED, NODE_COMPILE_CACHE: "/job/compiled", DRACPU_PATIENCE: PATIENCE, ...env };

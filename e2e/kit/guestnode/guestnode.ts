@@ -6,7 +6,8 @@ import { qemuCommand, type Shape } from "../guest/qemu.ts";
 import { writeKubeconfig } from "../node/certificates.ts";
 import type { Cluster } from "../node/cluster.ts";
 import { cniConfig, containerdConfig, kubeletConfig } from "../node/configs.ts";
-import { until, type Daemon } from "../node/processes.ts";
+import { BOOTS, BOOTS_WITHIN_MS } from "../guest/boot.ts";
+import type { Daemon } from "../node/processes.ts";
 import { GuestShell } from "./shell.ts";
 
 /** The cluster's service address is the guest's way out, and what it connects to there is the cluster's loopback. */
@@ -67,7 +68,7 @@ export class GuestNode {
       this.#boot();
       if (await this.#booted()) break;
       const said = `${this.name} did not boot: ${this.console().slice(-1000)}`;
-      if (attempt === ATTEMPTS) throw new Error(said);
+      if (attempt === BOOTS) throw new Error(said);
       console.log(`      ${said}; once more`);
     }
     await this.shell.open();
@@ -123,13 +124,14 @@ rm -f /var/lib/kubelet/cpu_manager_state
     this.#qemu = this.#cluster.host(this.name, command);
   }
 
-  #booted(): Promise<boolean> {
-    return until(
-      `${this.name} boots`,
-      () => (this.#text("out.log").includes("BOOTED") ? "yes" : this.#qemu?.isAlive() === true ? undefined : "no"),
-      120_000,
-      200,
-    ).then((answer) => answer === "yes");
+  async #booted(): Promise<boolean> {
+    const end = Date.now() + BOOTS_WITHIN_MS;
+    while (this.#qemu?.isAlive() === true && Date.now() < end) {
+      if (this.#text("out.log").includes("BOOTED")) return true;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await this.#qemu?.stop();
+    return false;
   }
 
   #writeJob(): void {
@@ -156,7 +158,6 @@ rm -f /var/lib/kubelet/cpu_manager_state
   }
 }
 
-const ATTEMPTS = 4;
 const CNI = ["bridge", "loopback", "host-local"] as const;
 
 /** Plugins have longer than they would get on a real machine, for the same work takes longer. */

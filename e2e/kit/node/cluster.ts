@@ -156,12 +156,12 @@ export class Cluster {
   }
 
   /** Runs a program in the namespaces. @returns its standard output. */
-  run(program: string, args: readonly string[], stdin = ""): Promise<string> {
+  run(program: string, args: readonly string[], stdin = "", ms = 120_000): Promise<string> {
     return new Promise((resolve, reject) => {
       const child = execFile(
         "nsenter",
         [...this.enter(), program, ...args],
-        { maxBuffer: 64 << 20, timeout: 120_000, env: this.environment() },
+        { maxBuffer: 64 << 20, timeout: ms, env: this.environment() },
         (cause, stdout, stderr) => {
           if (cause === null) resolve(stdout);
           else

@@ -25,6 +25,8 @@ export interface ContainerdSettings {
   readonly runc: string;
   /** NRI is on where not given. */
   readonly nriIsOff?: boolean;
+  /** CDI is on where not given. */
+  readonly cdiIsOff?: boolean;
   /** As `2s`. */
   readonly requestTimeout: string;
   /** containerd's own where not given. */
@@ -56,7 +58,7 @@ state = '${o.state}'
   sandbox = 'localhost/probe:1'
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true
-  enable_cdi = true
+  enable_cdi = ${o.cdiIsOff !== true}
   cdi_spec_dirs = ['${o.cdiDir}']
   enable_unprivileged_ports = false
   enable_unprivileged_icmp = false

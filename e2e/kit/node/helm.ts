@@ -7,6 +7,9 @@ export const CHART = join(import.meta.dirname, "..", "..", "..", "charts", "dra-
 export const RELEASE = "dra-driver-cpu";
 export const NAMESPACE = "dra-driver-cpu";
 
+/** On an emulated node; what is said with --timeout comes first. */
+const PATIENCE_MS = 300_000;
+
 /** Where this node really has what the chart mounts; it is at the default paths as well. */
 export function realPaths(node: RealNode): string[] {
   const { kubeletRootDir, nriSocket, cdiDir } = node;
@@ -31,9 +34,7 @@ export class Helm {
   }
 
   run(...args: string[]): Promise<string> {
-    return this.#cluster.run(binary("helm", "helm"), [
-      ...args,
-      ...["--namespace", NAMESPACE, "--kubeconfig", this.#cluster.kubeconfig],
-    ]);
+    const where = ["--namespace", NAMESPACE, "--kubeconfig", this.#cluster.kubeconfig];
+    return this.#cluster.run(binary("helm", "helm"), [...args, ...where], "", PATIENCE_MS);
   }
 }

@@ -5,7 +5,7 @@ import type { Cluster } from "./cluster.ts";
 
 /** Where Kubernetes, container runtimes, CNI and this product write unless they are told otherwise. */
 const DIRECTORIES = [
-  ...["cdi", "containerd", "dra-driver-cpu", "kubernetes", "lock", "netns", "nri", "runc", "systemd"].map(
+  ...["cdi", "containerd", "dra-driver-cpu", "kubernetes", "lock", "netns", "nri", "runc"].map(
     (name) => `/run/${name}`,
   ),
   ...["containers", "pods"].map((name) => `/var/log/${name}`),
@@ -15,14 +15,21 @@ const DIRECTORIES = [
   "/dev/shm",
 ];
 
+/** Directories of nodes, of containerds without a kubelet, of guests. Whose processes a node's are is told by more than that. */
+const NODES = `${tmpdir()}/dn-`;
+const RUNTIMES = new RegExp(`${tmpdir()}/(?:dc|gb|gj|gk)-`);
+/** Cgroups of a containerd without a kubelet. */
+const RUNTIMES_CGROUPS = "/dracpu-";
+
 /**
- * What a real node may leave behind outside of its directory, one line a thing: files, mounts, cgroups, network devices. Other work on
- * the machine does not show, as long as it is no Kubernetes.
+ * What real nodes, runtimes and guests may leave behind, one line a thing: files, mounts, cgroups, network devices, processes. Other work on
+ * the machine does not show, as long as it is none of these.
  */
 export function surroundings(): ReadonlySet<string> {
   const found = new Set<string>();
   for (const dir of [...DIRECTORIES, join(homedir(), ".kube")]) list(dir, 3, found);
-  for (const name of readdirSync(tmpdir())) if (name.startsWith("dn-")) found.add(`file ${join(tmpdir(), name)}`);
+  for (const path of readdirSync(tmpdir()).map((name) => join(tmpdir(), name)))
+    if (path.startsWith(NODES) || RUNTIMES.test(path)) found.add(`file ${path}`);
   for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
     const mount = line.split(" ")[4];
     if (mount !== undefined) found.add(`mount ${mount}`);
@@ -32,32 +39,49 @@ export function surroundings(): ReadonlySet<string> {
     found.add(`cgroup ${controller}`);
     for (const group of directories(controller)) found.add(`cgroup ${group}`);
   }
+  const isRuntimes = ({ args, cwd, cgroups }: Process): boolean =>
+    [...args, cwd].some((text) => RUNTIMES.test(text)) || cgroups.includes(RUNTIMES_CGROUPS);
+  for (const line of processes(isRuntimes)) found.add(line);
   return found;
 }
 
-/** What is there after the node stopped and was not there `before` it started, and each process that is still the node's. */
-export function leftovers(before: ReadonlySet<string>, node: Cluster): string[] {
-  return [...[...surroundings()].filter((line) => !before.has(line)), ...processesOf(node)];
+/** What is there after everything stopped and was not there `before` it started, and each process that is still the node's. */
+export function leftovers(before: ReadonlySet<string>, node?: Cluster): string[] {
+  const now = new Set([...surroundings(), ...(node === undefined ? [] : processesOf(node))]);
+  return [...now].filter((line) => !before.has(line));
 }
 
 /** By namespace, by cgroup, and by what they were started with: a shim lives in no namespace of the node's. */
 function processesOf(node: Cluster): string[] {
-  const found: string[] = [];
-  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      const read = (name: string): string => readFileSync(`/proc/${pid}/${name}`, "utf8");
-      const namespaces = ["mnt", "net"].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`));
-      const belongs =
-        namespaces.some((one) => node.namespaces.includes(one)) ||
-        read("cgroup").includes("/kubepods") ||
-        read("cmdline").includes(node.dir) ||
-        readlinkSync(`/proc/${pid}/cwd`).startsWith(node.dir);
-      if (belongs) found.push(`process ${pid}: ${read("cmdline").replaceAll("\0", " ").slice(0, 200)}`);
-    } catch {
-      // It ended while it was looked at, or is a kernel thread.
-    }
-  }
-  return found;
+  return processes(
+    ({ args, cwd, cgroups, pid }) =>
+      cgroups.includes("/kubepods") ||
+      [...args, cwd].some((text) => text.includes(node.dir)) ||
+      ["mnt", "net"].some((kind) => node.namespaces.includes(readlinkSync(`/proc/${pid}/ns/${kind}`))),
+  );
+}
+
+interface Process {
+  readonly pid: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly cgroups: string;
+}
+
+function processes(isSought: (process: Process) => boolean): string[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const read = (name: string): string => readFileSync(`/proc/${pid}/${name}`, "utf8");
+        const args = read("cmdline").split("\0");
+        const process = { pid, args, cwd: readlinkSync(`/proc/${pid}/cwd`), cgroups: read("cgroup") };
+        return isSought(process) ? [`process ${pid}: ${args.join(" ").slice(0, 200)}`] : [];
+      } catch {
+        // It ended while it was looked at, or is a kernel thread.
+        return [];
+      }
+    });
 }
 
 function list(path: string, depth: number, found: Set<string>): void {

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 
 /** A daemon whose output goes to a file. */
@@ -83,6 +84,17 @@ export async function until<T>(
       throw new Error(`waited ${ms / 1000} s in vain: ${what}${last === "" ? "" : `; last: ${last.slice(0, 500)}`}`);
     await new Promise((resolve) => setTimeout(resolve, every));
   }
+}
+
+/** Whether somebody does at this Unix socket. */
+export function listens(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = createConnection(socket, () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.on("error", () => resolve(false));
+  });
 }
 
 /** KILL to a process that may be gone already. */

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { AgentProcess } from "../../kit/agent/agent.ts";
-import type { Pods } from "../../kit/containerd/pods.ts";
+import type { ContainerHandle, Pods } from "../../kit/containerd/pods.ts";
 import { GuestContainerd } from "../../kit/guest/containerd.ts";
 import { until } from "../../kit/node/processes.ts";
 
@@ -12,7 +12,6 @@ export const CGROUP = "/sys/fs/cgroup";
 export class Lab {
   readonly pods: Pods;
   readonly agent: AgentProcess;
-  readonly #containerd: GuestContainerd;
   /** Whose last lines are printed when a row fails. */
   readonly logs: (() => string)[];
   failed = 0;
@@ -20,27 +19,15 @@ export class Lab {
   private constructor(agent: AgentProcess, containerd: GuestContainerd) {
     this.pods = containerd.pods;
     this.agent = agent;
-    this.#containerd = containerd;
     this.logs = [() => readFileSync(agent.daemon?.log ?? "", "utf8")];
   }
 
-  /** Everything, with the test in the driver's place. */
-  static async start(lever: "auto" | "kernel" | "file", online: string): Promise<Lab> {
-    const lab = await Lab.begin(lever, online);
-    lab.agent.start();
-    await lab.agent.replace();
-    await lab.agent.synchronized(60_000);
-    return lab;
-  }
-
-  /** containerd; the agent is not started yet. */
+  /** containerd; the agent loads while that takes the image, and may not be ready yet. */
   static async begin(
     lever: "auto" | "kernel" | "file",
     online: string,
     nriSocket = "/var/run/nri/nri.sock",
   ): Promise<Lab> {
-    const containerd = new GuestContainerd();
-    await containerd.start();
     const agent = new AgentProcess({
       dir: "/tmp/lab",
       argv: [process.execPath, "/job/dracpu-agent.cjs"],
@@ -51,7 +38,15 @@ export class Lab {
       bindAddress: "127.0.0.1:8081",
       more: ["--pin-memory"],
     });
+    const containerd = new GuestContainerd();
+    await containerd.start(() => agent.start());
     return new Lab(agent, containerd);
+  }
+
+  /** The test takes the driver's place. */
+  async ready(): Promise<void> {
+    await this.agent.replace();
+    await this.agent.synchronized(60_000);
   }
 
   async row(name: string, run: () => Promise<void>): Promise<void> {
@@ -66,10 +61,8 @@ export class Lab {
     }
   }
 
-  async end(): Promise<never> {
-    await this.#containerd.removeAll();
-    await this.agent.daemon?.stop();
-    await this.#containerd.stop();
+  /** All else goes with the machine. */
+  end(): never {
     process.exit(this.failed === 0 ? 0 : 1);
   }
 }
@@ -94,6 +87,15 @@ export function becomes(what: string, look: () => string, wanted: string, ms = 2
   return until(what, () => (last = look()) === wanted, ms, 50).catch(() => {
     throw new Error(`${what}: found ${JSON.stringify(last)}, wanted ${JSON.stringify(wanted)}`);
   });
+}
+
+/** All of its containers are gone, as the agent says. */
+export function drained(agent: AgentProcess, uid: string): Promise<boolean> {
+  return until("the claim is drained", async () => (await agent.await(uid, 2000)).progress === 3, 30_000);
+}
+
+export function firstWords(one: ContainerHandle, wanted: string): Promise<true> {
+  return becomes(`first instruction of ${one.name}`, () => one.first(), wanted);
 }
 
 export function taskset(cpus: string, pid: number): Promise<number | null> {

@@ -4,9 +4,9 @@ import { becomes, CGROUP, file, Lab, same, setOnline } from "./lab.ts";
 import { MASK_ROWS as ROWS } from "./rows.ts";
 import { sameTopology } from "./topology.ts";
 
-const lab = await Lab.start("auto", "0-15");
+const lab = await Lab.begin("auto", "0-15");
 const { pods, agent } = lab;
-const shared = await pods.pod("shared");
+const [shared] = await Promise.all([pods.pod("shared"), lab.ready()]);
 const s1 = await pods.run(shared, "s1");
 
 await lab.row(ROWS[0], async () => {
@@ -19,10 +19,11 @@ await lab.row(ROWS[1], async () => {
   const pod = await pods.pod("requests");
   const claim = await agent.claim({ fast: "2-3", slow: "10" }, [pod]);
   const a = await pods.run(pod, "a", { cdi: [claim.ids["fast"] ?? ""] });
+  // Enforced is said of what was read back.
+  same("s1 runs on", s1.allowed(), "0-1,4-9,11-15");
   const b = await pods.run(pod, "b", { cdi: [claim.ids["slow"] ?? ""] });
   await becomes("a's first instruction", () => a.first(), "2-3");
   await becomes("b's first instruction", () => b.first(), "10");
-  await becomes("s1 runs on", () => s1.allowed(), "0-1,4-9,11-15");
   await pods.removePod(pod);
   await agent.release(claim.uid);
 });
@@ -30,7 +31,8 @@ await lab.row(ROWS[2], async () => {
   const pod = await pods.pod("two");
   const one = await agent.claim({ cpus: "2-3" }, [pod]);
   const two = await agent.claim({ cpus: "12" }, [pod]);
-  const x = await pods.run(pod, "x", { cdi: [...Object.values(one.ids), ...Object.values(two.ids)] });
+  const x = await pods.run(pod, "x", { cdi: [...Object.values(one.ids), ...Object.values(two.ids)], quota: 50_000n });
+  same("its quota", file(`${x.cgroup}/cpu.max`), "max 100000");
   await becomes("its first instruction", () => x.first(), "2-3,12");
   await becomes(
     "its variable",
@@ -44,13 +46,13 @@ await lab.row(ROWS[2], async () => {
 await lab.row(ROWS[3], async () => {
   const [p, q] = await Promise.all([pods.pod("p"), pods.pod("q", "burstable")]);
   const [cp, cq] = await Promise.all([agent.claim({ cpus: "4-5" }, [p]), agent.claim({ cpus: "8-9" }, [q])]);
+  same("s1 is read back", file(`${s1.cgroup}/cpuset.cpus.effective`), "0-3,6-7,10-15");
   const [x, y] = await Promise.all([
     pods.run(p, "x", { cdi: Object.values(cp.ids) }),
     pods.run(q, "y", { cdi: Object.values(cq.ids) }),
   ]);
   await becomes("x's first instruction", () => x.first(), "4-5");
   await becomes("y's first instruction", () => y.first(), "8-9");
-  await becomes("s1 is read back", () => file(`${s1.cgroup}/cpuset.cpus.effective`), "0-3,6-7,10-15");
 });
 await lab.row(ROWS[4], async () => {
   agent.daemon?.signal("SIGKILL");
@@ -88,4 +90,4 @@ await lab.row(ROWS[6], async () => {
   await becomes("x runs on", () => x.allowed(), "2-3", 30_000);
   await becomes("s1 runs on", () => s1.allowed(), "0-1,6-7,10-15", 30_000);
 });
-await lab.end();
+lab.end();

@@ -1,11 +1,12 @@
 import type { AllocationConfig } from "@dracpu/driver/claims/resourceclaim.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import type { ContainerHandle } from "../../kit/containerd/pods.ts";
+import { compareWithModel } from "./cpusets.ts";
 import { becomes, file, same } from "./lab.ts";
 import { Oracle, type Strategy, type Unit } from "./oracle.ts";
 import { Pair, type ClaimHandle, type Wanted } from "./pair.ts";
 import { MODE_ROWS as ROWS } from "./rows.ts";
-import { spread } from "./tap.ts";
+import { median, spread } from "./tap.ts";
 
 const oracle = new Oracle();
 same("L3 caches", oracle.units("l3").map(String).join(" "), "0-3 4-7 8-11 12-15");
@@ -44,6 +45,7 @@ const published = (prefix: string, unit?: Unit): Promise<void> => {
 
 /** One pod for all claims that come and go: pods are slow here. */
 const pod = await lab.pods.pod("claims");
+const sharedPod = await lab.pods.pod("shared");
 let shared: ContainerHandle;
 let claims = 0;
 /** CPUs of the claim that stays through every mode, once it is there. */
@@ -105,7 +107,7 @@ await lab.row(ROWS[0], async () => {
   pair.next({ "--group-by": "numanode" });
   await lab.agent.synchronized(60_000);
   same("lever", String((await lab.agent.state()).lever), "1");
-  shared = await pair.runAsked(await lab.pods.pod("shared"), "s");
+  shared = await pair.runAsked(sharedPod, "s");
   await claimed({ device: "cpudevmachine", cpus: 10 }, [], (cpus) => isBest("packed", cpus, 10, oracle.online));
 });
 let stays: ClaimHandle;
@@ -189,7 +191,6 @@ await lab.row(ROWS[9], async () => {
 
 await lab.row(ROWS[10], async () => {
   await published("cpudevsocket", "socket");
-  pair.next({ "--cpu-device-mode": "individual" });
   await claimed({ device: deviceOf(socket0), cpus: 4 }, [], (cpus) => isBest("spread", cpus, 4, socket0));
 });
 await lab.row(ROWS[11], () =>
@@ -203,6 +204,20 @@ await lab.row(ROWS[12], async () => {
     same("L3 caches", String(oracle.units("l3").filter((one) => one.overlaps(cpus)).length), "1"),
   );
   await refused(deviceOf(socket1), 5, says({ l3: "require" }), "L3");
+});
+
+await lab.row(ROWS[16], async () => {
+  await pair.kill();
+  const late = await pair.runAsked(sharedPod, "late");
+  same("inside the new container", await pair.inside(late), oracle.online.minus(STAYS).toString());
+  await becomes("its first instruction", () => late.first(), oracle.online.minus(STAYS).toString());
+  same("inside the claim's", await pair.inside(stayer), STAYS.toString());
+  lab.agent.start();
+  pair.next({ "--cpu-device-mode": "individual" });
+  await lab.agent.synchronized(60_000);
+  same("inside the new container", await pair.inside(late), oracle.online.minus(STAYS).toString());
+  same("inside the claim's", await pair.inside(stayer), STAYS.toString());
+  await lab.pods.remove(late);
 });
 
 await lab.row(ROWS[13], async () => {
@@ -226,8 +241,16 @@ await lab.row(ROWS[15], () => {
   console.log(
     `      StartContainer, as the runtime waits: of claims ${spread(times(true))}; of others ${spread(times(false))}`,
   );
-  const slow = tap.starts.find((start) => start.ms > 1000);
-  if (slow !== undefined) throw new Error(`${slow.container} took ${slow.ms} ms; the runtime gives up after 2000`);
+  const slowest = tap.starts.toSorted((a, b) => b.ms - a.ms).slice(0, 3);
+  console.log(`      slowest: ${slowest.map(({ container, ms }) => `${container} ${ms.toFixed(1)} ms`).join(", ")}`);
+  // The emulated machine itself may stand still for a second where CPUs are few, so that one start alone says nothing.
+  const slow = tap.starts.filter((start) => start.ms > 1000).map((start) => `${start.container} ${start.ms} ms`);
+  if (slow.length > 1) throw new Error(`slow were ${slow.join(", ")}; the runtime gives up after 2000`);
+  if (median(times(true)) > 300) throw new Error("half of the claims' containers were held for longer than 300 ms");
   return Promise.resolve();
 });
-await pair.end();
+await lab.row(ROWS[17], async () => {
+  await pair.kill();
+  await compareWithModel(process.env["DRACPU_FULL"] === undefined ? 2 : 36);
+});
+pair.end();

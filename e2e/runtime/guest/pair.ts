@@ -68,7 +68,6 @@ export class Pair {
     await tap.listen(TAP);
     const lab = await Lab.begin("auto", "0-15", TAP);
     lab.logs.push(() => driver.log());
-    lab.agent.start();
     return new Pair(lab, tap, api, driver);
   }
 
@@ -85,6 +84,14 @@ export class Pair {
     await this.#kubelet.register("", 60_000);
     await until("its devices are published", () => published(this.devices()), 60_000);
     console.log(`      the driver's devices are published after ${Date.now() - began} ms`);
+  }
+
+  /** Both end as if by the kernel. {@link next} and the agent's start begin their next lives. */
+  async kill(): Promise<void> {
+    for (const daemon of [this.#serving, this.lab.agent.daemon]) {
+      daemon?.signal("SIGKILL");
+      await daemon?.exited;
+    }
   }
 
   devices(): Device[] {
@@ -146,9 +153,7 @@ export class Pair {
     this.#api.claims.delete(`default/${claim.name}`);
   }
 
-  async end(): Promise<never> {
-    await this.#serving?.stop();
-    this.#kubelet.close();
+  end(): never {
     return this.lab.end();
   }
 

@@ -1,25 +1,25 @@
 import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ContainerHandle, PodHandle } from "../../kit/containerd/pods.ts";
-import { until } from "../../kit/node/processes.ts";
 import { PARTITION_ROWS as ROWS } from "./rows.ts";
-import { allowed, becomes, CGROUP, file, Lab, same, setOnline, taskset } from "./lab.ts";
+import { disturbed } from "./disturbed.ts";
+import { allowed, becomes, CGROUP, drained, file, firstWords, Lab, same, taskset } from "./lab.ts";
 
-const lab = await Lab.start("auto", "0-15");
+const lab = await Lab.begin("auto", "0-15");
 const { pods, agent } = lab;
 const others = async (wanted: string, ...containers: ContainerHandle[]): Promise<void> => {
   for (const one of containers) await becomes(`${one.name} runs on`, () => one.allowed(), wanted);
   same("PID 1 runs on", allowed(1), wanted);
   same("this host process runs on", allowed("self"), wanted);
 };
-const drained = (uid: string): Promise<boolean> =>
-  until("the claim is drained", async () => (await agent.await(uid, 2000)).progress === 3, 30_000);
-const firstWords = (one: ContainerHandle, wanted: string): Promise<true> =>
-  becomes(`first instruction of ${one.name}`, () => one.first(), wanted);
 
-const shared = await pods.pod("shared");
+const [shared, p1, p2, p3] = await Promise.all([
+  pods.pod("shared"),
+  pods.pod("claim1"),
+  pods.pod("claim2", "burstable"),
+  pods.pod("claim3"),
+  lab.ready(),
+]);
 const s1 = await pods.run(shared, "s1");
-const p1 = await pods.pod("claim1");
-const p2 = await pods.pod("claim2", "burstable");
 let c1 = await agent.claim({ cpus: "4-5" }, [p1]);
 const c2 = await agent.claim({ cpus: "8-11" }, [p2]);
 let x1: ContainerHandle = s1;
@@ -36,8 +36,9 @@ await lab.row(ROWS[0], async () => {
   same("s1 runs on", s1.allowed(), "0-15");
 });
 await lab.row(ROWS[1], async () => {
-  x1 = await claimed(p1, "x1", c1);
+  x1 = await pods.run(p1, "x1", { cdi: Object.values(c1.ids), quota: 50_000n });
   await firstWords(x1, "4-5");
+  same("its quota", file(`${x1.cgroup}/cpu.max`), "max 100000");
   await others("0-3,6-15", s1);
   same("s1's own mask", file(`${s1.cgroup}/cpuset.cpus`), "0-15");
   same("partition", file(`${x1.cgroup}/cpuset.cpus.partition`), "root");
@@ -64,7 +65,6 @@ await lab.row(ROWS[3], async () => {
   }
 });
 let s2 = s1;
-const p3 = await pods.pod("claim3");
 const late = await agent.claim({ cpus: "12-13" }, [p3], { isolated: true });
 const created = await pods.create(p3, "x3", { cdi: Object.values(late.ids) });
 await lab.row(ROWS[4], async () => {
@@ -103,8 +103,7 @@ await lab.row(ROWS[8], async () => {
   same("partition", file(partition), "isolated");
   await others("0-7,14-15", s1, s2);
   agent.start();
-  await agent.replace();
-  await agent.synchronized(60_000);
+  await lab.ready();
   same("besteffort's list after the start", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "12-13");
   same("x3's own list", file(`${x.cgroup}/cpuset.cpus.exclusive`), "12-13");
   await pods.cri.call("updateContainerResources", { containerId: x.id, linux: { cpuShares: 512n } });
@@ -113,7 +112,7 @@ await lab.row(ROWS[8], async () => {
   await others("0-7,14-15", s1, s2);
   await pods.removePod(p3);
   await agent.release(late.uid);
-  await drained(late.uid);
+  await drained(agent, late.uid);
 });
 await lab.row(ROWS[9], async () => {
   same("besteffort's list", file("/kubepods/besteffort/cpuset.cpus.exclusive"), "");
@@ -122,7 +121,7 @@ await lab.row(ROWS[9], async () => {
   await others("0-3,6-7,12-15", s1, s2);
   await pods.remove(x1);
   await agent.release(c1.uid);
-  await drained(c1.uid);
+  await drained(agent, c1.uid);
 });
 await lab.row(ROWS[10], async () => {
   c1 = await agent.claim({ cpus: "4-5" }, [p1], { isolated: true, idle: "6" });
@@ -135,7 +134,7 @@ await lab.row(ROWS[10], async () => {
   same("isolated CPUs of the machine", file("/cpuset.cpus.isolated"), "4-5");
   await pods.remove(x1);
   await agent.release(c1.uid);
-  await drained(c1.uid);
+  await drained(agent, c1.uid);
 });
 await lab.row(ROWS[11], async () => {
   for (let n = 0; n < 4; n++) {
@@ -147,7 +146,7 @@ await lab.row(ROWS[11], async () => {
     await pods.remove(x);
     await pods.removePod(pod);
     await agent.release(claim.uid);
-    await drained(claim.uid);
+    await drained(agent, claim.uid);
   }
 });
 await lab.row(ROWS[12], async () => {
@@ -172,7 +171,7 @@ await lab.row(ROWS[12], async () => {
   });
   await pods.removePod(pod);
   await agent.release(c1.uid);
-  await drained(c1.uid);
+  await drained(agent, c1.uid);
   await becomes("s1 runs on", () => s1.allowed(), "0-7,12-15");
 });
 await lab.row(ROWS[14], async () => {
@@ -187,12 +186,12 @@ await lab.row(ROWS[14], async () => {
   await becomes("s1 runs on", () => s1.allowed(), "0-3,6-7,12-15");
   await pods.removePod(pod);
   await agent.release(c1.uid);
-  await drained(c1.uid);
+  await drained(agent, c1.uid);
 });
 await lab.row(ROWS[15], async () => {
   await pods.remove(x2);
   await agent.release(c2.uid);
-  await drained(c2.uid);
+  await drained(agent, c2.uid);
   await others("0-15", s1, s2);
   const pod = await pods.pod("greedy");
   c1 = await agent.claim({ cpus: "1-15" }, [pod]);
@@ -201,78 +200,34 @@ await lab.row(ROWS[15], async () => {
   await others("0", s1, s2);
   await pods.removePod(pod);
   await agent.release(c1.uid);
-  await drained(c1.uid);
+  await drained(agent, c1.uid);
   await others("0-15", s1, s2);
 });
-/** The kernel answers EBUSY while it rebuilds its scheduling domains. */
-const hot = await pods.pod("hot");
-const c3 = await agent.claim({ cpus: "4-5" }, [hot]);
-const x3 = await claimed(hot, "x3", c3);
-await lab.row(ROWS[16], async () => {
-  await firstWords(x3, "4-5");
-  await setOnline(4, false);
-  await becomes("x3 runs on", () => x3.allowed(), "5");
-  await setOnline(4, true);
-  await becomes("x3 runs on", () => x3.allowed(), "4-5");
-  // Away when the partition is made.
-  const late = await pods.pod("late");
-  const c4 = await agent.claim({ cpus: "10-11" }, [late]);
-  await setOnline(11, false);
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  const x4 = await claimed(late, "x4", c4);
-  await firstWords(x4, "10");
-  same("partition", file(`${x4.cgroup}/cpuset.cpus.partition`), "root");
-  await setOnline(11, true);
-  await becomes("x4 runs on", () => x4.allowed(), "10-11");
-  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-9,12-15");
-  await pods.remove(x4);
-  await agent.release(c4.uid);
-  await drained(c4.uid);
-});
-await lab.row(ROWS[17], async () => {
-  const escapes = async (): Promise<number> => Number((await agent.state()).counters?.escapes);
-  const before = await escapes();
-  await setOnline(4, false);
-  // The kernel's deadline scheduler may refuse to give up the last CPU of a scheduling domain (EBUSY): then the claim keeps it. Each try stops the
-  // machine, which takes an emulated one seconds.
-  const kept = await setOnline(5, false, 2000).then(
-    () => false,
-    (cause: unknown) => {
-      if (!(cause as Error).message.includes("EBUSY")) throw cause;
-      return true;
-    },
-  );
-  console.log(`      the kernel ${kept ? "keeps" : "gives up"} the last CPU of a partition`);
-  if (kept) {
-    same("x3 runs on", x3.allowed(), "5");
-    same("escapes", String(await escapes()), String(before));
-  } else await until("the escape is counted", async () => (await escapes()) > before, 15_000, 200);
-  await setOnline(4, true);
-  await setOnline(5, true);
-  await becomes("x3 runs on", () => x3.allowed(), "4-5", 30_000);
-  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15", 30_000);
-});
-await lab.row(ROWS[18], async () => {
-  const times: number[] = [];
-  // The agent looks each second by itself: where all are put right much sooner, the kernel has announced them.
-  for (let n = 0; n < 5; n++) {
-    await new Promise((resolve) => setTimeout(resolve, 2500));
-    const began = Date.now();
-    writeFileSync(`${CGROUP}${x3.cgroup}/cpuset.cpus.partition`, "member\n");
-    await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), "root");
-    times.push(Date.now() - began);
-  }
-  console.log(`      put right after ${times.join(", ")} ms`);
-  const median = times.sort((a, b) => a - b)[2] ?? Infinity;
-  if (median > 400) throw new Error(`put right after ${median} ms in the median, wanted 400`);
-  await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
-});
-await lab.row(ROWS[19], async () => {
+const everyCpu = async (): Promise<void> => {
+  const [low, high] = [await pods.pod("low"), await pods.pod("high")];
+  const halves = [await agent.claim({ cpus: "0-7" }, [low]), await agent.claim({ cpus: "8-15" }, [high])] as const;
+  const x = await claimed(low, "x", halves[0]);
+  await firstWords(x, "0-7");
+  same("partition of the first", file(`${x.cgroup}/cpuset.cpus.partition`), "root");
+  const y = await claimed(high, "y", halves[1]);
+  await firstWords(y, "8-15");
+  same("partition of the last", file(`${y.cgroup}/cpuset.cpus.partition`), "member");
+  same("x runs on", x.allowed(), "0-7");
+  await others("8-15", s1);
+  const { problemCodes } = await agent.state();
+  if (!problemCodes.includes("DRACPU-105")) throw new Error(`told is only ${problemCodes.join(", ")}`);
+  for (const pod of [low, high]) await pods.removePod(pod);
+  for (const half of halves) await agent.release(half.uid);
+  for (const half of halves) await drained(agent, half.uid);
+  await others("0-15", s1);
+};
+if (process.env["DRACPU_FULL"] !== undefined) await lab.row(ROWS[16], everyCpu);
+const x3 = await disturbed(lab, s1, ROWS.slice(17, 22));
+await lab.row(ROWS[22], async () => {
   const next = async (lever: "auto" | "file", partition: string, own: string): Promise<void> => {
     await agent.daemon?.stop();
     agent.start(lever);
-    await agent.replace();
-    await agent.synchronized(60_000);
+    await lab.ready();
     await becomes("partition", () => file(`${x3.cgroup}/cpuset.cpus.partition`), partition);
     await becomes("s1's own mask", () => file(`${s1.cgroup}/cpuset.cpus`), own);
     for (const [one, wanted] of [
@@ -293,4 +248,4 @@ console.log(
     .filter((line) => /hook_duration_seconds_(sum|count)\{hook="(Create|Start)Container"/.test(line))
     .join("\n"),
 );
-await lab.end();
+lab.end();

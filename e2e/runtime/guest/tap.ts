@@ -64,11 +64,14 @@ function pass(from: Socket, to: Socket, reader: MuxReader): void {
   from.on("error", () => to.destroy());
 }
 
+/** NaN of none. */
+export function median(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[times.length >> 1] ?? NaN;
+}
+
 /** `12 times: p50 20 ms, max 41 ms`; of none it says so. */
 export function spread(times: readonly number[]): string {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (n: number): string => (sorted[n] ?? NaN).toFixed(1);
-  return sorted.length === 0
+  return times.length === 0
     ? "never"
-    : `${sorted.length} times: p50 ${at(sorted.length >> 1)} ms, max ${at(sorted.length - 1)} ms`;
+    : `${times.length} times: p50 ${median(times).toFixed(1)} ms, max ${Math.max(...times).toFixed(1)} ms`;
 }

@@ -1,4 +1,14 @@
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, watch, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  watch,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CgroupFault, type CgroupPort, type CgroupReading } from "../enforce/ports.ts";
@@ -9,12 +19,17 @@ const MAX_DEPTH = 8;
 /** Its parent's entry and its own ".". File systems that do not count say 1. */
 const LINKS_OF_AN_EMPTY_DIRECTORY = 2;
 
+/** PID_NS_INIT_INO of include/uapi/linux/nsfs.h: the namespace that sees every process. */
+const HOSTS_PIDS = "pid:[4026531836]";
+
 /** Where the cpuset controller is, and how its files are called there. */
 export interface CpusetHierarchy {
   readonly version: 1 | 2;
   readonly root: string;
   readonly cpus: string;
   readonly effective: string;
+  /** v1: where the pids controller would be. */
+  readonly pids?: string;
 }
 
 /**
@@ -29,11 +44,11 @@ export function findCpuset(cgroupRoot: string): CpusetHierarchy {
     return { version: 2, root: cgroupRoot, cpus: "cpuset.cpus", effective: "cpuset.cpus.effective" };
   }
   for (const dir of ["cpuset", "cpuset,cpu", "cpu,cpuset"]) {
-    const root = join(cgroupRoot, dir);
+    const [root, pids] = [join(cgroupRoot, dir), join(cgroupRoot, "pids")];
     if (existsSync(join(root, "cpuset.cpus"))) {
-      return { version: 1, root, cpus: "cpuset.cpus", effective: "cpuset.effective_cpus" };
+      return { version: 1, root, pids, cpus: "cpuset.cpus", effective: "cpuset.effective_cpus" };
     }
-    if (existsSync(join(root, "cpus"))) return { version: 1, root, cpus: "cpus", effective: "effective_cpus" };
+    if (existsSync(join(root, "cpus"))) return { version: 1, root, pids, cpus: "cpus", effective: "effective_cpus" };
   }
   throw new CgroupFault(
     "gone",
@@ -45,10 +60,13 @@ export function findCpuset(cgroupRoot: string): CpusetHierarchy {
 export class CpusetFiles implements CgroupPort {
   readonly version: 1 | 2;
   readonly #at: CpusetHierarchy;
+  readonly #seesAll: boolean;
 
-  constructor(at: CpusetHierarchy) {
+  /** @param pidNamespace this process's, as the kernel names it. */
+  constructor(at: CpusetHierarchy, pidNamespace = ownPidNamespace()) {
     this.version = at.version;
     this.#at = at;
+    this.#seesAll = pidNamespace === HOSTS_PIDS;
   }
 
   read(path: string): CgroupReading | undefined {
@@ -132,7 +150,11 @@ export class CpusetFiles implements CgroupPort {
     for (const below of this.#below(path, () => (isCut = true)))
       if ((this.#get(below, "cgroup.procs") ?? "").trim() !== "") return true;
     // Where not all of them were asked, one may hold a process.
-    return isCut;
+    if (isCut || this.#seesAll) return isCut;
+    // v1 leaves out processes of other pid namespaces (kernel/cgroup/cgroup-v1.c, pidlist_array_load): from inside a pod every container looks empty. The pids controller
+    // counts them all, and those below. Without it a container lives until the runtime has removed its cgroup.
+    const count = this.#at.pids === undefined ? undefined : text(`${this.#at.pids}${path}/pids.current`);
+    return count === undefined || Number(count) > 0;
   }
 
   children(path: string): readonly string[] {
@@ -200,6 +222,22 @@ export class CpusetFiles implements CgroupPort {
     } finally {
       if (fd !== undefined) closeSync(fd);
     }
+  }
+}
+
+function ownPidNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
+  }
+}
+
+function text(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
   }
 }
 

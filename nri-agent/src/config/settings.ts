@@ -1,18 +1,8 @@
-import { checkSocketPath } from "@dracpu/shared-proto/socket/path.ts";
+import { noAbsolutePath, noSocketPath } from "@dracpu/shared-proto/socket/path.ts";
+import { noAddress } from "@dracpu/shared-proto/observe/address.ts";
 import type { Setting, Values } from "@dracpu/shared-proto/settings/settings.ts";
 import type { LogLevel } from "@dracpu/shared-proto/observe/log.ts";
 import type { LeverChoice } from "../cgroup/levers.ts";
-
-const socket = (path: string): string | undefined => {
-  try {
-    checkSocketPath(path);
-    return path.startsWith("/") ? undefined : "an absolute path is wanted";
-  } catch (cause) {
-    return (cause as Error).message;
-  }
-};
-const absolute = (path: string): string | undefined =>
-  path.startsWith("/") ? undefined : `${JSON.stringify(path)} is no absolute path`;
 
 export const AGENT_SETTINGS: readonly Setting[] = [
   {
@@ -21,7 +11,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/var/run/nri/nri.sock",
     describe: "NRI socket of the container runtime",
-    check: socket,
+    check: noSocketPath,
   },
   {
     key: "controlSocket",
@@ -29,7 +19,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/run/dra-driver-cpu/control/control.sock",
     describe: "Where the driver speaks to this agent",
-    check: socket,
+    check: noSocketPath,
   },
   {
     key: "inspectSocket",
@@ -37,7 +27,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/run/dra-driver-cpu/inspect/inspect.sock",
     describe: "Where people ask this agent; read-only",
-    check: socket,
+    check: noSocketPath,
   },
   {
     key: "stateDir",
@@ -45,7 +35,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/var/lib/dra-driver-cpu/agent",
     describe: "Directory of the agent's own file and lock",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "cgroupRoot",
@@ -53,7 +43,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/sys/fs/cgroup",
     describe: "Where the host's cgroup file system is mounted",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "sysfsRoot",
@@ -61,7 +51,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "/sys",
     describe: "Where the machine's sysfs is; read for the CPUs that are online",
-    check: absolute,
+    check: noAbsolutePath,
   },
   {
     key: "lever",
@@ -86,7 +76,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     default: 20,
     describe:
       "Percent of one CPU that others than its containers may take from a claim's CPUs before people are told of it (DRACPU-509); 0: never. With partitions nobody can",
-    check: (n) => (Number(n) >= 0 ? undefined : `${n} is negative`),
+    check: (n) => (Number(n) >= 0 ? undefined : `${n} is no percentage; wanted is 1 or more, or 0 for never`),
   },
   {
     key: "hostProc",
@@ -95,7 +85,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     default: "",
     describe:
       "Where the host's `/proc` is mounted, to see containers whose threads stay on fewer CPUs than they may use (DRACPU-315); empty: not looked at",
-    check: (path) => (path === "" ? undefined : absolute(path)),
+    check: (path) => (path === "" ? undefined : noAbsolutePath(path)),
   },
   {
     key: "bindAddress",
@@ -103,6 +93,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: ":8081",
     describe: "Address of `/healthz`, `/readyz` and `/metrics`; empty for none",
+    check: noAddress,
   },
   {
     key: "podUid",
@@ -118,7 +109,8 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     type: "string",
     default: "10",
     describe: "NRI plugin index, two digits",
-    check: (text) => (/^\d\d$/.test(text) ? undefined : `${JSON.stringify(text)} is not two digits`),
+    check: (text) =>
+      /^\d\d$/.test(text) ? undefined : `${JSON.stringify(text)} is no index; wanted are two digits, such as 10`,
   },
   {
     key: "logLevel",

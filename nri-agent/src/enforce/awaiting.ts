@@ -167,6 +167,11 @@ export class Waiters {
     for (const look of this.#waiting) look();
   }
 
+  /** Those of the claims that are ENFORCED. */
+  enforced(uids: readonly string[]): string[] {
+    return uids.filter((uid) => progressOf(this.#node, uid, this.#canUpdate()).progress === Progress.ENFORCED);
+  }
+
   async await(request: AwaitRequest, signal: AbortSignal): Promise<AwaitResponse> {
     const { held } = this.#node;
     if (request.epoch !== held.epoch || request.revision > held.revision || this.#node.truth !== "confirmed") {

@@ -35,6 +35,7 @@ import { Sayings } from "./sayings.ts";
 import { classify, synchronize } from "./synchronize.ts";
 import { RuntimeUpdates } from "./updates.ts";
 import { Verifier } from "./verifier.ts";
+import { UnusedClaims } from "./unusedclaims.ts";
 import { problemsOf, stateOf, type SessionReport, type Tally } from "./view.ts";
 
 export interface EnforcerOptions {
@@ -114,7 +115,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
       cgroup,
       partitions,
       clock,
-      onGone: () => {
+      onGone: (containers) => {
+        this.#parts.unused.ended(containers);
         mover.refresh();
         changed();
       },
@@ -134,6 +136,7 @@ export class Enforcer implements ControlHandler, InspectHandler {
       failed: new FailedCreations(clock),
       foreign: new ForeignLoad(node, options.usage, cgroup, options.foreignLoad),
       narrow: new NarrowThreads(node, options.threads),
+      unused: new UnusedClaims(node, clock),
       changed,
       classify: (pod, container, cdiVisible) =>
         classify({ node, say, clock }, names, ownPodUid, pod, container, cdiVisible),
@@ -180,7 +183,11 @@ export class Enforcer implements ControlHandler, InspectHandler {
 
   hello: ControlHandler["hello"] = (request) => this.#ledger.hello(request, this.#options.session());
   replace: ControlHandler["replace"] = (request) => this.#ledger.replace(request);
-  apply: ControlHandler["apply"] = (request) => this.#ledger.apply(request);
+  apply: ControlHandler["apply"] = async (request) => {
+    const response = await this.#ledger.apply(request);
+    response.enforced = this.#waiters.enforced(request.upserts.map(({ claim }) => claim?.uid ?? ""));
+    return response;
+  };
   await: ControlHandler["await"] = (request, signal) => this.#waiters.await(request, signal);
 
   state(filter: GetStateRequest): State {
@@ -211,8 +218,8 @@ export class Enforcer implements ControlHandler, InspectHandler {
   }
 
   #others(): Finding[] {
-    const { failed, foreign, narrow } = this.#parts;
-    return [...failed.findings(), ...foreign.findings(), ...narrow.findings()];
+    const { failed, foreign, narrow, unused } = this.#parts;
+    return [...failed.findings(), ...foreign.findings(), ...narrow.findings(), ...unused.findings()];
   }
 
   /** Of these, all but a pool that overlaps claims: it is so by the node's settings, and nothing to wait for. */

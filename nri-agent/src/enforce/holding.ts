@@ -62,12 +62,16 @@ export function holdClaims(parts: EnforcerParts): void {
   }
 }
 
-/** An earlier life used the kernel lever, and this one does not: masks take over, others' first. */
-function leavePartitions({ node, partitions, mover }: EnforcerParts): void {
+/** An earlier life used the kernel lever, and this one does not, or nobody is to be kept off any more: masks take over, others' first. */
+function leavePartitions({ node, partitions, mover, updates }: EnforcerParts): void {
   if (partitions.isEmpty) return;
   for (const record of node.containers.values()) if (record.role !== "claim") mover.settle(record, false);
   partitions.releaseWhere(() => true);
-  for (const record of node.containers.values()) Object.assign(record, { partition: "none", partitionText: "" });
+  for (const record of node.containers.values()) {
+    Object.assign(record, { partition: "none", partitionText: "" });
+    // The runtime would make a partition of it again with the next update, whoever is there then.
+    if (record.phase === "running" && record.storedType !== "") updates.queue(record);
+  }
 }
 
 /**

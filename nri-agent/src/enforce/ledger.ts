@@ -92,6 +92,7 @@ export class Ledger {
         next,
         () => {
           node.told = machine;
+          node.lettingGo = request.letGo;
           if (node.truth !== "confirmed") this.#p.say.truth("Claims are confirmed by a driver");
           node.truth = "confirmed";
         },

@@ -19,7 +19,10 @@ export interface Held {
  * file and sends nothing. Claims come from the driver (or the agent's own file), containers from the runtime.
  */
 export class NodeKnowledge {
-  readonly levers: Levers;
+  readonly #levers: Levers;
+  readonly #leversOff: Levers;
+  /** This product is being taken off the node: claims' containers stay where they are, and nobody is kept off anything any more. */
+  lettingGo = false;
   truth: Truth = "none";
   #told: MachineRecord | undefined;
   #online: CpuSet | undefined;
@@ -39,7 +42,12 @@ export class NodeKnowledge {
   synchronized = false;
 
   constructor(levers: Levers) {
-    this.levers = levers;
+    this.#levers = levers;
+    this.#leversOff = { ...levers, force: levers.masks, why: "this product is being taken off the node" };
+  }
+
+  get levers(): Levers {
+    return this.lettingGo ? this.#leversOff : this.#levers;
   }
 
   /** The machine with the CPUs that are online now: no mask names another (cgroup v1 refuses it, and every create with it). */
@@ -134,6 +142,7 @@ export class NodeKnowledge {
 
   /** CPUs that belong to claims, idle siblings and draining claims included. */
   heldCpus(): CpuSet {
+    if (this.lettingGo) return CpuSet.empty;
     const sets: CpuSet[] = [];
     for (const allocation of this.claims()) {
       if (!this.isDrained(allocation)) sets.push(cpusOf(allocation), allocation.idle);
@@ -144,6 +153,7 @@ export class NodeKnowledge {
 
   /** CPUs that masks must keep everybody else off. */
   offLimits(): CpuSet {
+    if (this.lettingGo) return CpuSet.empty;
     const sets: CpuSet[] = [];
     for (const allocation of this.claims()) {
       if (this.isDrained(allocation)) continue;

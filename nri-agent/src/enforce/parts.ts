@@ -10,6 +10,7 @@ import type { Partitioner } from "./partitioner.ts";
 import type { CgroupPort, Clock, MachinePort, Observer } from "./ports.ts";
 import type { Reaper } from "./reaper.ts";
 import type { Sayings } from "./sayings.ts";
+import type { UnusedClaims } from "./unusedclaims.ts";
 import type { RuntimeUpdates } from "./updates.ts";
 
 /** What the handlers of hooks, of the contract, and of Synchronize work with. `enforcer.ts` puts it together. */
@@ -28,6 +29,7 @@ export interface EnforcerParts {
   readonly failed: FailedCreations;
   readonly foreign: ForeignLoad;
   readonly narrow: NarrowThreads;
+  readonly unused: UnusedClaims;
   /** Who waits for progress is to look again. */
   changed(): void;
   /** A record, with role and uses, of a container that was not created under our eyes. */

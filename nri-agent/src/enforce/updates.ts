@@ -150,11 +150,25 @@ export class RuntimeUpdates {
     if (this.#queue.size > 0) this.#schedule(BETWEEN_BATCHES_MS);
   }
 
+  /**
+   * Its growth is about to be written, and comes back here when it was. Told the runtime first, the cgroups that a container has of its own would stay as
+   * they are: the runtime writes the container's alone, and nobody would know then which of them are narrower by their own will.
+   */
+  #growsByFile({ wanted, own, storedType, byRuntimeOnly }: ContainerRecord, type: string): boolean {
+    if (this.#node.levers.masks !== "file" || byRuntimeOnly || wanted === undefined || own === undefined) return false;
+    return storedType === type && !wanted.isSubsetOf(own);
+  }
+
   #take(exceptId: string): ContainerRecord[] {
     const ready: ContainerRecord[] = [];
     for (const [id, container] of this.#queue) {
       const known = this.#node.containers.get(id) === container;
-      if (!known || (this.isStored(container) && !this.#node.isTooWide(container))) this.#queue.delete(id);
+      if (
+        !known ||
+        (this.isStored(container) && !this.#node.isTooWide(container)) ||
+        this.#growsByFile(container, this.#node.specType(container))
+      )
+        this.#queue.delete(id);
       // An update sent before POST_START may be lost and is reported as success: it waits.
       else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
     }

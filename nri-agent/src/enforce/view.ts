@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Code, Finding } from "@dracpu/shared-proto/codes/code.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
+import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocationToWire, machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
 import type { GetStateRequest } from "@dracpu/shared-proto/gen/dracpu/agent/v1/inspect_pb.ts";
 import {
@@ -133,7 +134,7 @@ export function stateOf(
     }),
     allocations: [...node.claims()]
       .filter((claim) => filter.claimUid === "" || claim.claim.uid === filter.claimUid)
-      .map(allocationToWire),
+      .map((claim) => allocationToWire(settled(claim, node))),
     containers: matching.slice(0, max).map((one) => containerMessage(one, node)),
     counters: create(CountersSchema, {
       escapes: BigInt(facts.tally.escapes),
@@ -153,6 +154,12 @@ export function stateOf(
     problems: problems.map((one) => one.text),
     problemCodes: problems.map((one) => one.code.id),
   });
+}
+
+/** The driver does not tell when a Prepare came to its end; a container does, which the kubelet has made only then. */
+function settled(claim: AllocationRecord, node: NodeKnowledge): AllocationRecord {
+  const isPrepared = claim.state === "preparing" && node.containersOf(claim.claim.uid).length > 0;
+  return isPrepared ? { ...claim, state: "prepared" } : claim;
 }
 
 /** All that people should know of. */

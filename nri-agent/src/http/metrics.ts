@@ -28,7 +28,6 @@ export class AgentMetrics {
   constructor(version: string, read: AgentReadings) {
     const { session } = read;
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
     const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
     this.#counters = {
       escapes: counter("dra_cpu_agent_escapes_total", "Containers found running on CPUs outside their mask"),
@@ -98,6 +97,11 @@ export class AgentMetrics {
       labelNames: ["version"],
       registers,
     }).set({ version }, 1);
+  }
+
+  /** Adds those of the process. Not part of the making, because a start has to wait for none of them. */
+  watchProcess(): void {
+    collectDefaultMetrics({ register: this.registry });
   }
 
   count(name: CounterName): void {

@@ -4,6 +4,13 @@ export const PLUGIN_CONN = 1;
 export const RUNTIME_CONN = 2;
 
 const HEADER = 8;
+/** No sender of this protocol announces more; bytes that say so are no frames of it. */
+const MAX_BELIEVABLE = 64 << 20;
+
+/** Bytes that cannot be the multiplexer's; the connection is of no use any more. */
+export class MuxFault extends Error {
+  override readonly name = "MuxFault";
+}
 
 /**
  * Takes the multiplexer's frames apart: 4 bytes connection id, 4 bytes length, both big-endian, then the payload. What
@@ -20,6 +27,7 @@ export class MuxReader {
     this.#onBytes = onBytes;
   }
 
+  /** @throws MuxFault, and what the receiver throws. */
   push(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length) {
@@ -39,6 +47,10 @@ export class MuxReader {
         this.#conn = view.getUint32(0);
         this.#left = view.getUint32(4);
         this.#have = 0;
+        if (this.#left > MAX_BELIEVABLE)
+          throw new MuxFault(
+            `a frame of ${this.#left} bytes is announced for connection ${this.#conn}, at most ${MAX_BELIEVABLE} are believed: these are no frames of NRI`,
+          );
       }
     }
   }

@@ -6,6 +6,7 @@ export const DATA = 3;
 export const HEADER_LENGTH = 10;
 /** Longest data of a message (channel.go, messageLengthMax). */
 export const MAX_DATA = 4 << 20;
+const HEAD_LENGTH = 256;
 /** No sender of this protocol announces more; bytes that say so are not ttrpc. */
 const MAX_BELIEVABLE = 64 << 20;
 
@@ -24,7 +25,11 @@ export interface TtrpcMessage {
   readonly flags: number;
   /** `undefined`: the data was longer than {@link MAX_DATA} and was skipped. */
   readonly data: Uint8Array | undefined;
+  /** Of data that was skipped: its length, and its first bytes, which a request's service and method take. */
+  readonly skipped?: { readonly length: number; readonly head: Uint8Array };
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** Bytes that cannot be ttrpc; the connection is of no use any more. */
 export class TtrpcFault extends Error {
@@ -36,7 +41,7 @@ export class TtrpcReader {
   readonly #onMessage: (message: TtrpcMessage) => void;
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #have = 0;
-  #data: Uint8Array | undefined;
+  #data: Uint8Array = NOTHING;
   #length = 0;
   #got = 0;
 
@@ -57,7 +62,8 @@ export class TtrpcReader {
         this.#begin();
       } else {
         const take = Math.min(this.#length - this.#got, chunk.length - at);
-        this.#data?.set(chunk.subarray(at, at + take), this.#got);
+        const room = Math.max(0, this.#data.length - this.#got);
+        if (room > 0) this.#data.set(chunk.subarray(at, at + Math.min(take, room)), this.#got);
         this.#got += take;
         at += take;
       }
@@ -72,17 +78,21 @@ export class TtrpcReader {
         `a message of ${this.#length} bytes is announced, at most ${MAX_DATA} are allowed: this is not ttrpc`,
       );
     }
-    this.#data = this.#length > MAX_DATA ? undefined : new Uint8Array(this.#length);
+    this.#data = new Uint8Array(this.#length > MAX_DATA ? HEAD_LENGTH : this.#length);
     this.#got = 0;
   }
 
   #end(): void {
     const view = new DataView(this.#header.buffer);
-    const message = { stream: view.getUint32(4), type: view.getUint8(8), flags: view.getUint8(9), data: this.#data };
+    const found = { stream: view.getUint32(4), type: view.getUint8(8), flags: view.getUint8(9) };
+    const message =
+      this.#length > MAX_DATA
+        ? { ...found, data: undefined, skipped: { length: this.#length, head: this.#data } }
+        : { ...found, data: this.#data };
     this.#have = 0;
     this.#got = 0;
     this.#length = 0;
-    this.#data = undefined;
+    this.#data = NOTHING;
     this.#onMessage(message);
   }
 }

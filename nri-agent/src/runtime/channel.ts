@@ -1,8 +1,9 @@
 import type { Socket } from "node:net";
 import { create, fromBinary, toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { RequestSchema, ResponseSchema } from "@dracpu/shared-proto/gen/ttrpc/ttrpc_pb.ts";
 import { MuxReader, muxFrames, PLUGIN_CONN, RUNTIME_CONN } from "../nri/mux.ts";
-import { CODE, REQUEST, RESPONSE, TtrpcReader, ttrpcHeader, type TtrpcMessage } from "../nri/ttrpc.ts";
+import { CODE, DATA, MAX_DATA, REQUEST, RESPONSE, TtrpcReader, ttrpcHeader, type TtrpcMessage } from "../nri/ttrpc.ts";
 
 /** An error status for the other side, or from it. */
 export class CallFault extends Error {
@@ -92,11 +93,21 @@ export class Channel {
   #request(message: TtrpcMessage): void {
     if (message.type !== REQUEST) {
       // Unary calls only: data for a stream that was never opened, or a type of a later protocol.
-      if (message.type === 3) this.#fail(message.stream, CODE.INVALID_ARGUMENT, "no such stream");
+      if (message.type === DATA)
+        this.#fail(
+          message.stream,
+          CODE.INVALID_ARGUMENT,
+          `dra.cpu: data for stream ${message.stream}, which no request has opened; calls are of one message`,
+        );
       return;
     }
     if (message.data === undefined) {
-      this.#fail(message.stream, CODE.RESOURCE_EXHAUSTED, "the message is longer than 4 MiB");
+      const { head = new Uint8Array(0), length = 0 } = message.skipped ?? {};
+      this.#fail(
+        message.stream,
+        CODE.RESOURCE_EXHAUSTED,
+        `dra.cpu: the request of ${methodIn(head)} has ${length} bytes; at most ${MAX_DATA} are taken`,
+      );
       return;
     }
     let answer: Uint8Array | Promise<Uint8Array>;
@@ -121,7 +132,8 @@ export class Channel {
     if (pending === undefined) return;
     this.#pending.delete(message.stream);
     if (message.data === undefined) {
-      pending.reject(new CallFault(CODE.RESOURCE_EXHAUSTED, "the runtime's answer is longer than 4 MiB"));
+      const why = `the runtime's answer has ${message.skipped?.length ?? 0} bytes; at most ${MAX_DATA} are taken`;
+      pending.reject(new CallFault(CODE.RESOURCE_EXHAUSTED, why));
       return;
     }
     try {
@@ -140,7 +152,7 @@ export class Channel {
 
   #failWith(stream: number, cause: unknown): void {
     if (cause instanceof CallFault) this.#fail(stream, cause.code, cause.message);
-    else this.#fail(stream, CODE.INVALID_ARGUMENT, `the message cannot be read: ${(cause as Error).message}`);
+    else this.#fail(stream, CODE.INVALID_ARGUMENT, `dra.cpu: the request cannot be read: ${(cause as Error).message}`);
   }
 
   #fail(stream: number, code: number, message: string): void {
@@ -154,5 +166,20 @@ export class Channel {
 
   #write(conn: number, stream: number, type: number, data: Uint8Array): void {
     if (this.#closed === undefined) this.#socket.write(muxFrames(conn, ttrpcHeader(stream, type, data.length), data));
+  }
+}
+
+/** The method of a request that is not whole: the second of its members, behind the service's name. */
+function methodIn(head: Uint8Array): string {
+  try {
+    const reader = new BinaryReader(head);
+    for (;;) {
+      const [no, type] = reader.tag();
+      if (no === RequestSchema.field.method.number) return reader.string().slice(0, 100);
+      if (no === RequestSchema.field.payload.number) return "a method that it names last";
+      reader.skip(type);
+    }
+  } catch {
+    return "a method that cannot be read";
   }
 }

@@ -103,37 +103,45 @@ export class Dispatch {
     const { hooks } = this.#o;
     switch (method) {
       case "Configure":
-        this.#o.onConfigure(read(ConfigureRequestSchema, payload));
+        this.#o.onConfigure(read(method, ConfigureRequestSchema, payload));
         return write(ConfigureResponseSchema, create(ConfigureResponseSchema, { events: eventMask(SUBSCRIBED) }));
       case "Synchronize":
         return this.#synchronize(payload);
       case "CreateContainer": {
-        const { pod, container } = both(read(CreateContainerRequestSchema, payload));
+        const { pod, container } = both(method, read(method, CreateContainerRequestSchema, payload));
         return write(CreateContainerResponseSchema, hooks.createContainer(pod, container));
       }
       case "UpdateContainer": {
-        const request = read(UpdateContainerRequestSchema, payload);
-        const { pod, container } = both(request);
+        const request = read(method, UpdateContainerRequestSchema, payload);
+        const { pod, container } = both(method, request);
         return write(UpdateContainerResponseSchema, hooks.updateContainer(pod, container, request.linuxResources));
       }
       case "StopContainer": {
-        const { pod, container } = both(read(StopContainerRequestSchema, payload));
+        const { pod, container } = both(method, read(method, StopContainerRequestSchema, payload));
         return write(StopContainerResponseSchema, hooks.stopContainer(pod, container));
       }
       // These requests have one shape, and their answers hold nothing.
       case "PostCreateContainer":
-        return this.#event(Event.POST_CREATE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+        return this.#event(
+          method,
+          Event.POST_CREATE_CONTAINER,
+          read(method, PostCreateContainerRequestSchema, payload),
+        );
       case "StartContainer":
-        return this.#event(Event.START_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+        return this.#event(method, Event.START_CONTAINER, read(method, PostCreateContainerRequestSchema, payload));
       case "PostStartContainer":
-        return this.#event(Event.POST_START_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+        return this.#event(method, Event.POST_START_CONTAINER, read(method, PostCreateContainerRequestSchema, payload));
       case "PostUpdateContainer":
-        return this.#event(Event.POST_UPDATE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+        return this.#event(
+          method,
+          Event.POST_UPDATE_CONTAINER,
+          read(method, PostCreateContainerRequestSchema, payload),
+        );
       case "RemoveContainer":
-        return this.#event(Event.REMOVE_CONTAINER, read(PostCreateContainerRequestSchema, payload));
+        return this.#event(method, Event.REMOVE_CONTAINER, read(method, PostCreateContainerRequestSchema, payload));
       case "StateChange": {
-        const request = read(StateChangeEventSchema, payload);
-        return this.#event(request.event, request);
+        const request = read(method, StateChangeEventSchema, payload);
+        return this.#event(method, request.event, request);
       }
       case "Shutdown":
         return EMPTY;
@@ -142,7 +150,7 @@ export class Dispatch {
     }
   }
 
-  #event(event: Event, request: About): Uint8Array | Promise<Uint8Array> {
+  #event(method: string, event: Event, request: About): Uint8Array | Promise<Uint8Array> {
     const { hooks } = this.#o;
     switch (event) {
       case Event.POST_CREATE_CONTAINER:
@@ -155,7 +163,7 @@ export class Dispatch {
         // Not subscribed to, or of a later NRI: nothing to do, and no error.
         return EMPTY;
     }
-    const { pod, container } = both(request);
+    const { pod, container } = both(method, request);
     switch (event) {
       case Event.POST_CREATE_CONTAINER:
         hooks.postCreateContainer(pod, container);
@@ -177,7 +185,7 @@ export class Dispatch {
 
   /** The runtime splits what is longer than a ttrpc message. A part that is not the last is answered with `more` and no updates. */
   #synchronize(payload: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    const request = readable("SynchronizeRequest", () => readSynchronizePart(payload));
+    const request = readable("the request of Synchronize", payload, () => readSynchronizePart(payload));
     const named = request.pods.length + request.containers.length;
     if (this.#containers.length + this.#pods.length + named > MAX_SYNCHRONIZE) {
       this.#pods = [];
@@ -221,7 +229,7 @@ export class Dispatch {
     for (const bytes of messages) {
       let message: T;
       try {
-        message = readable(name, () => decoded(bytes));
+        message = readable(`a ${name} of Synchronize`, bytes, () => decoded(bytes));
       } catch (cause) {
         if (!unreadable.told) this.#o.onUnreadable(cause);
         unreadable.told = true;
@@ -232,21 +240,20 @@ export class Dispatch {
   }
 }
 
-function read<D extends DescMessage>(schema: D, payload: Uint8Array): MessageShape<D> {
-  return readable(schema.name, () => decode(schema, payload));
+function read<D extends DescMessage>(method: string, schema: D, payload: Uint8Array): MessageShape<D> {
+  return readable(`the request of ${method}`, payload, () => decode(schema, payload));
 }
 
 function containerIn(bytes: Uint8Array): Container {
   return decode(ContainerSchema, withoutOtherEnvironment(bytes, OUR_VARIABLES));
 }
 
-function readable<T>(name: string, reading: () => T): T {
+function readable<T>(what: string, bytes: Uint8Array, reading: () => T): T {
   try {
     return reading();
   } catch (cause) {
-    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${name} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    });
+    const why = `${what} cannot be read in its ${bytes.length} bytes: ${(cause as Error).message}`;
+    throw new CallFault(CODE.INVALID_ARGUMENT, `dra.cpu: ${why}`, { cause });
   }
 }
 
@@ -254,10 +261,21 @@ function write<D extends DescMessage>(schema: D, message: MessageShape<D>): Uint
   return toBinary(schema, message);
 }
 
-function both(request: About): { pod: PodSandbox; container: Container } {
+function both(method: string, request: About): { pod: PodSandbox; container: Container } {
   const { pod, container } = request;
-  if (pod === undefined || container === undefined || container.id === "") {
-    throw new CallFault(CODE.INVALID_ARGUMENT, "dra.cpu: the runtime names no pod or no container");
+  const lacks =
+    pod === undefined
+      ? "no pod"
+      : container === undefined
+        ? "no container"
+        : container.id === ""
+          ? "a container without an id"
+          : "";
+  if (lacks !== "" || pod === undefined || container === undefined) {
+    throw new CallFault(
+      CODE.INVALID_ARGUMENT,
+      `dra.cpu: the runtime's ${method} names ${lacks}; a pod and a container are wanted`,
+    );
   }
   return { pod, container };
 }

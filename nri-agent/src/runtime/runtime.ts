@@ -1,6 +1,5 @@
 import { connect, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
-import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import {
   EmptySchema,
   RegisterPluginRequestSchema,
@@ -41,6 +40,10 @@ export interface RuntimeOptions {
   newId(): string;
   /** 0 ≤ x < 1 */
   random(): number;
+  /** Milliseconds of a monotonic clock. */
+  now(): number;
+  /** Resolves after `ms`, or at once when `signal` aborts. */
+  pause(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -76,7 +79,7 @@ export class Runtime implements RuntimeCalls {
     while (!signal.aborted) {
       const { why, synchronized } = await this.#session(signal);
       if (signal.aborted) return;
-      const now = performance.now();
+      const now = this.#o.now();
       if (synchronized) {
         waitMs = now - brokeAt < CRASH_WINDOW_MS ? MAX_RETRY_MS : FIRST_RETRY_MS;
         brokeAt = now;
@@ -89,7 +92,7 @@ export class Runtime implements RuntimeCalls {
           socket: this.#o.socketPath,
         });
       }
-      await pause(waitMs * (0.75 + this.#o.random() / 2), signal);
+      await this.#o.pause(waitMs * (0.75 + this.#o.random() / 2), signal);
       waitMs = Math.min(waitMs * 2, MAX_RETRY_MS);
     }
   }

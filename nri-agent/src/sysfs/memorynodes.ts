@@ -2,24 +2,47 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 
-/**
- * The NUMA nodes that have memory, with their CPUs (Documentation/ABI/stable/sysfs-devices-node), read once: hooks read no files.
- *
- * @param root where the machine's sysfs is mounted, such as `/sys`.
- * @returns for CPUs the nodes of their own memory as a kernel list, such as `0-1`; "" where a CPU has none, or nothing is known.
- */
-export function memoryNodesOf(root: string): (cpus: CpuSet) => string {
-  const at = join(root, "devices/system/node");
-  const nodes: { readonly id: number; readonly cpus: CpuSet }[] = [];
-  try {
-    for (const id of CpuSet.parse(readFileSync(join(at, "has_memory"), "utf8")))
-      nodes.push({ id, cpus: CpuSet.parse(readFileSync(join(at, `node${id}`, "cpulist"), "utf8")) });
-  } catch {
-    return () => "";
+/** The NUMA nodes that have memory, with their CPUs (Documentation/ABI/stable/sysfs-devices-node). Read whole once, and never in a hook. */
+export class MemoryNodes {
+  readonly #at: string;
+  readonly #onUnread: (why: string) => void;
+  #nodes: readonly { readonly id: number; readonly cpus: CpuSet }[] = [];
+  #isRead = false;
+  #said = "";
+
+  /**
+   * @param root where the machine's sysfs is mounted, such as `/sys`.
+   * @param onUnread told what cannot be read or understood and why, once until that changes. A kernel without NUMA has no such file, and is not told of.
+   */
+  constructor(root: string, onUnread: (why: string) => void) {
+    this.#at = join(root, "devices/system/node");
+    this.#onUnread = onUnread;
+    this.read();
   }
-  return (cpus) => {
-    const own = nodes.filter((node) => node.cpus.overlaps(cpus));
+
+  /** Again, where it could not be read: a node that comes or goes fails reads for a moment. */
+  read(): void {
+    if (this.#isRead) return;
+    try {
+      this.#nodes = [...CpuSet.parse(readFileSync(join(this.#at, "has_memory"), "utf8"))].map((id) => ({
+        id,
+        cpus: CpuSet.parse(readFileSync(join(this.#at, `node${id}`, "cpulist"), "utf8")),
+      }));
+      this.#isRead = true;
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      this.#isRead = code === "ENOENT" && !message.includes("cpulist");
+      if (this.#isRead) return;
+      const why = code === undefined ? `${this.#at}: ${message}` : message;
+      if (why !== this.#said) this.#onUnread(why);
+      this.#said = why;
+    }
+  }
+
+  /** @returns for CPUs the nodes of their own memory as a kernel list, such as `0-1`; "" where a CPU has none, or nothing is known. */
+  of(cpus: CpuSet): string {
+    const own = this.#nodes.filter((node) => node.cpus.overlaps(cpus));
     const covered = CpuSet.union(own.map((node) => node.cpus));
     return cpus.minus(covered).isEmpty ? CpuSet.from(own.map(({ id }) => id)).toString() : "";
-  };
+  }
 }

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { digestOf } from "@dracpu/shared-proto/contract/digest.ts";
 import type { AllocationRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { allocationFromWire } from "@dracpu/shared-proto/contract/wire.ts";
-import { AllocationSchema } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { AllocationSchema, AllocationState } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { ContractFault } from "../../src/enforce/contract.ts";
 import { allocation, type PlayedClaim } from "../../../e2e/kit/playeddriver.ts";
@@ -42,6 +42,16 @@ for (const lever of ["kernel", "file"] as const) {
       node = await PlayedNode.up({ lever });
       await node.run("s", "s1");
       claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    });
+
+    it("says with the answer to a change which CPUs are their claims' own already, and of no other", async () => {
+      const other: PlayedClaim = { ...claim, uid: "88888888-0000-4000-8000-000000000000", shares: { cpus: "8" } };
+      node.claims.set(other.uid, other);
+      const { enforced } = await node.apply({ upserts: [other] });
+      // The mask lever has to move s1 off it first.
+      expect(enforced).to.deep.equal(lever === "kernel" ? [other.uid] : []);
+      expect((await node.progress(other)).progress).to.equal(Progress.ENFORCED);
+      expect((await node.apply({ upserts: [other] })).enforced).to.deep.equal([other.uid]);
     });
 
     it("a claim whose container runs is not moved, the others are accepted, and who waits for it hears why", async () => {
@@ -137,6 +147,17 @@ for (const lever of ["kernel", "file"] as const) {
       expect((await fault(node.apply({ upserts: [late] }))).claims).to.deep.equal([late.uid]);
       await node.replace();
       expect(node.state().allocations.map((one) => one.claim?.uid)).to.deep.equal([claim.uid]);
+    });
+
+    it("shows a claim as prepared once the kubelet has made a container of it, which the driver does not tell", async () => {
+      const late = await node.claim({ cpus: "8-9" }, ["l"]);
+      late.state = "preparing";
+      await node.apply({ upserts: [late] });
+      const shown = (): AllocationState | undefined =>
+        node.state().allocations.find((one) => one.claim?.uid === late.uid)?.state;
+      expect(shown()).to.equal(AllocationState.PREPARING);
+      node.create("l", "y", late);
+      expect(shown()).to.equal(AllocationState.PREPARED);
     });
 
     it("refuses what is out of sequence or of an older driver, and nothing changes", async () => {

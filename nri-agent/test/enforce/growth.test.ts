@@ -1,3 +1,4 @@
+import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { CgroupFault } from "../../src/enforce/ports.ts";
 import { PlayedNode } from "../../../e2e/kit/playednode.ts";
@@ -67,5 +68,20 @@ describe("containers that may use more CPUs again", () => {
     if (first !== undefined) await node.release(first);
     await node.clock.pass(8000);
     expect(masksOf(node)).to.deep.equal(["0-15"]);
+  });
+
+  it("are written by the agent before the runtime is told, also where its telling of the shrink comes due first", async () => {
+    const node = await PlayedNode.up({ lever: "file", canUpdate: true });
+    const s0 = await node.run("s", "s0");
+    const claim = await node.claim({ cpus: "4-5" }, ["p"]);
+    // The shrink is told after five seconds, and finds then what somebody else has set: so there is more to tell a moment later.
+    await node.clock.pass(4990);
+    node.kernel.write(s0.cgroup, CpuSet.parse("0-15"));
+    await node.clock.pass(20);
+    await node.release(claim);
+    await node.clock.pass(12_000);
+    expect(masksOf(node)).to.deep.equal(["0-15"]);
+    expect(node.hand.writes.filter((write) => write.endsWith("=0-15"))).to.have.lengthOf(1);
+    expect([...node.runtime.containers.values()].map(({ stored }) => stored)).to.deep.equal(["0-15"]);
   });
 });

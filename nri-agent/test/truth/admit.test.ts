@@ -111,10 +111,16 @@ describe("admission", () => {
   });
   const decide = (
     request: string | undefined,
-    more: { claim?: AllocationRecord | undefined; truth?: Truth; online?: string; other?: typeof POD } = {},
+    more: {
+      claim?: AllocationRecord | undefined;
+      truth?: Truth;
+      online?: string;
+      other?: typeof POD;
+      isBare?: boolean;
+    } = {},
   ): Admission =>
     admit({
-      reading: { kind: "claims", uses: [{ claimUid: UID, request }], gates: [], isBare: false },
+      reading: { kind: "claims", uses: [{ claimUid: UID, request }], gates: [], isBare: more.isBare ?? false },
       truth: more.truth ?? "confirmed",
       online: CpuSet.parse(more.online ?? "0-15"),
       pod: POD,
@@ -148,6 +154,7 @@ describe("admission", () => {
       "other/q",
       decide("fast", { other: { uid: "q", namespace: "other", name: "q" } }),
     ],
+    ["a container whose CDI device was left out", "CDI_LEFT_OUT", "(enable_cdi)", decide("fast", { isBare: true })],
     ["a request the claim does not have", "REQUEST_UNKNOWN", "no request zz", decide("zz")],
     [
       "a claim whose CPUs are offline",

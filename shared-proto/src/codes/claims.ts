@@ -107,4 +107,13 @@ export const CLAIM_CODES = {
     meaning: "The kubelet has not unprepared it, or the API object was deleted by force.",
     action: "The driver releases it by itself within minutes. If it stays, see the driver's log.",
   },
+  claimUnused: {
+    id: "DRACPU-215",
+    title: "A pod runs, and none of its containers uses its claim",
+    severity: "warning",
+    meaning:
+      "The claim's CPUs are nobody else's, and the pod runs on the shared ones. Told once a container of the pod has run for a minute; init containers that take longer look the same until they end. containerd 2.0 and 2.1 with enable_cdi = false leave the claim out of containers that name it, and tell nobody.",
+    action:
+      "Name the claim in resources.claims of a container, and the pod's claim in spec.resourceClaims. Where a container does so: switch CDI on in the runtime (DRACPU-505).",
+  },
 } as const satisfies Record<string, Code>;

@@ -43,7 +43,8 @@ export const NODE_CODES = {
     title: "The cluster is older than this driver needs",
     severity: "wrong",
     meaning: "resource.k8s.io/v1 came with 1.34; shared devices are on by default from 1.36.",
-    action: "Upgrade the cluster. With 1.34 and 1.35 use --cpu-device-mode individual.",
+    action:
+      "Upgrade the cluster. With 1.34 and 1.35 turn the feature gate DRAConsumableCapacity on, in API server, scheduler and controller manager, or use --cpu-device-mode individual.",
   },
   machineUnclear: {
     id: "DRACPU-501",
@@ -81,7 +82,7 @@ export const NODE_CODES = {
     title: "CDI devices do not reach containers",
     severity: "wrong",
     meaning:
-      "A claim's containers get their variables and the gate from CDI files. The directory cannot be used, or the runtime leaves CDI devices out.",
+      "A claim's containers get their variables and the gate from CDI files. The directory cannot be used, or the runtime leaves CDI devices out. Whether the runtime's CDI is on cannot be known at the start: the first container of a claim shows it, and is refused. containerd 2.0 and 2.1 with enable_cdi = false show nothing: they leave the device out and do not tell the agent of it, and the container runs in the shared pool (DRACPU-215 tells after a minute). From 2.4 on CDI is always on.",
     action:
       "Switch CDI on in the runtime (enable_cdi of containerd, on by default from 2.0), and give --cdi-dir a directory that it reads (cdi_spec_dirs) and the driver can write.",
   },
@@ -89,7 +90,8 @@ export const NODE_CODES = {
     id: "DRACPU-506",
     title: "Another NRI plugin is installed",
     severity: "warning",
-    meaning: "Two plugins that both set cpusets make container creation fail.",
+    meaning:
+      "Two plugins that both set cpusets make container creation fail. Only dracpu doctor on the node sees what is installed there; in the driver's pod another plugin shows by creations that fail (DRACPU-317).",
     action: "Make sure that the other plugin sets no cpuset, or remove it.",
   },
   leverWeak: {

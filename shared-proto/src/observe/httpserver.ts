@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { coded, type Finding } from "../codes/code.ts";
 import { holdsUp, unsuits } from "../codes/codes.ts";
+import { addressOf, noAddress } from "./address.ts";
 
 /** Answers of one path: status, type and text. */
 export type Page = () =>
@@ -40,17 +41,10 @@ export async function servePages(address: string, pages: Readonly<Record<string,
     });
 }
 
-/** @returns `undefined` for what is no `[HOST]:PORT`. */
-export function addressOf(address: string): { readonly host: string; readonly port: number } | undefined {
-  const m = /^(.*):(\d{1,5})$/.exec(address);
-  return m === null ? undefined : { host: (m[1] ?? "").replace(/^\[|\]$/g, ""), port: Number(m[2]) };
-}
-
 /** @throws Error with a sentence that names the flag. */
 export function listenOn(server: Server, address: string, what: string, flag: string): Promise<void> {
   const at = addressOf(address);
-  if (at === undefined)
-    throw new Error(`Cannot listen on ${JSON.stringify(address)}: wanted is [HOST]:PORT, such as :8080`);
+  if (at === undefined) throw new Error(`Cannot listen for ${what} (${flag}): ${noAddress(address) ?? "no address"}`);
   return new Promise((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const why = cause.code === "EADDRINUSE" ? "the port is in use" : cause.message;

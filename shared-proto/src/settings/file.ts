@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { closest, distance } from "fastest-levenshtein";
 import { LineCounter, parseDocument } from "yaml";
+import { flatMapping } from "./flat.ts";
 import type { Labels, Setting, Values } from "./settings.ts";
 
 /** A configuration that cannot be used; the text holds every offender, one a line. */
@@ -20,6 +21,8 @@ export interface ConfigFile {
 }
 
 const PER_NODE = "perNode";
+/** May stand in a file, as in the reference driver's, and is the one there is. */
+const API_VERSION = "v1alpha1";
 
 /** Unknown, misspelt, doubled and mistyped keys are errors, also in entries that do not fit this node. @throws SettingsFault */
 export function readConfigFile(settings: readonly Setting[], path: string): ConfigFile {
@@ -29,22 +32,31 @@ export function readConfigFile(settings: readonly Setting[], path: string): Conf
   } catch (cause) {
     throw new SettingsFault(`Cannot read the configuration file ${path}: ${(cause as Error).message}`, { cause });
   }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const first = document.errors[0];
-  if (first !== undefined) throw new SettingsFault(`Cannot use the configuration file ${path}: ${first.message}`);
-  const content: unknown = document.toJS();
+  const content = flatMapping(text) ?? parsed(text, path);
   if (content === null || content === undefined) return { base: {}, perNode: [] };
   if (!isMapping(content)) {
     throw new SettingsFault(`Cannot use the configuration file ${path}: it is no mapping of settings to values`);
   }
   const wrong: string[] = [];
   const forNodes = settings.filter((one) => one.perNode === true);
-  const { [PER_NODE]: entries, ...rest } = content;
-  const base = valuesIn(forNodes.length === 0 ? content : rest, settings, path, wrong);
+  const { apiVersion = API_VERSION, ...keys } = content;
+  if (apiVersion !== API_VERSION)
+    wrong.push(
+      `${path}: apiVersion ${JSON.stringify(apiVersion)} is not known here; wanted is ${API_VERSION}, or none`,
+    );
+  const { [PER_NODE]: entries, ...rest } = keys;
+  const base = valuesIn(forNodes.length === 0 ? keys : rest, settings, path, wrong);
   const perNode = forNodes.length === 0 ? [] : entriesIn(entries, forNodes, path, wrong);
   if (wrong.length > 0) throw new SettingsFault(wrong.join("\n"));
   return { base, perNode };
+}
+
+function parsed(text: string, path: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const first = document.errors[0];
+  if (first !== undefined) throw new SettingsFault(`Cannot use the configuration file ${path}: ${first.message}`);
+  return document.toJS();
 }
 
 function entriesIn(entries: unknown, settings: readonly Setting[], path: string, wrong: string[]): ForSomeNodes[] {
@@ -75,7 +87,7 @@ function valuesIn(
   const found: Record<string, string | number | boolean> = {};
   const keys = settings.map((setting) => setting.key);
   for (const [key, value] of Object.entries(content)) {
-    const setting = settings.find((one) => one.key === key);
+    const setting = settings.find((one) => one.key === key || one.keyAliases?.includes(key) === true);
     if (setting === undefined) {
       const near = closest(key, keys);
       const hint =
@@ -84,10 +96,11 @@ function valuesIn(
           : `; known are ${keys.join(", ")}`;
       wrong.push(`${at}: unknown setting ${JSON.stringify(key)}${hint}`);
     } else if (value === null) continue;
+    else if (setting.key in found) wrong.push(`${at}: ${setting.key} is given twice, by two of its names`);
     else if (typeof value !== setting.type) {
       const quote = setting.type === "string" && typeof value === "number" ? `; write it in quotes: "${value}"` : "";
       wrong.push(`${at}: ${key} has to be a ${setting.type}, and is ${JSON.stringify(value)}${quote}`);
-    } else found[key] = value as string | number | boolean;
+    } else found[setting.key] = value as string | number | boolean;
   }
   return found;
 }

@@ -7,6 +7,8 @@ export { SettingsFault };
 export interface Setting {
   /** Key in the configuration file; the flag is its kebab case unless `flag` says otherwise. */
   readonly key: string;
+  /** Other names that the file may give it. */
+  readonly keyAliases?: readonly string[];
   readonly flag: string;
   readonly aliases?: readonly string[];
   readonly type: "string" | "number" | "boolean";
@@ -14,6 +16,8 @@ export interface Setting {
   readonly default: string | number | boolean;
   /** Environment variable that is used where neither flag nor file says anything. */
   readonly env?: string;
+  /** What is taken where the value is empty, in words. */
+  readonly otherwise?: string;
   readonly describe: string;
   /** An entry `perNode` of the file may set it for nodes with certain labels. */
   readonly perNode?: boolean;
@@ -48,7 +52,7 @@ export function flagsOf(settings: readonly Setting[]): Record<string, Options> {
       // A number is read here, so that what is none can be shown.
       type: setting.type === "boolean" ? "boolean" : "string",
       requiresArg: setting.type !== "boolean",
-      describe: `${setting.describe} [default: ${shown(setting.default)}]`,
+      describe: `${described(setting, (name) => `$${name}`)} [default: ${shown(setting.default)}]`,
       ...(setting.aliases === undefined ? {} : { alias: [...setting.aliases] }),
       ...(setting.choices === undefined ? {} : { choices: setting.choices }),
     };
@@ -84,7 +88,8 @@ export function resolveSettings(
   Object.assign(values, base, ...fitting.map((one) => one.values));
   for (const setting of settings) {
     const given = argv[setting.flag];
-    if (Array.isArray(given)) wrong.push(`--${setting.flag} is given more than once`);
+    if (Array.isArray(given))
+      wrong.push(`--${setting.flag} is given more than once: ${given.map((one) => JSON.stringify(one)).join(", ")}`);
     else if (given !== undefined) values[setting.key] = given as string | number | boolean;
     const value = values[setting.key];
     if (setting.type === "number" && typeof value === "string" && /^-?\d+$/.test(value))
@@ -127,14 +132,24 @@ export function labelsSpokenOf(
 
 /** The table of the README: one row a setting, in the order of the code. */
 export function flagTable(settings: readonly Setting[]): string {
+  const listed = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ");
   const rows = settings.map((setting) => {
-    const names = [setting.flag, ...(setting.aliases ?? [])].map((name) => `\`--${name}\``).join(", ");
-    const choices =
-      setting.choices === undefined ? "" : ` One of ${setting.choices.map((one) => `\`${one}\``).join(", ")}.`;
-    const env = setting.env === undefined ? "" : ` Else \`$${setting.env}\`.`;
-    return `| ${names} | \`${setting.key}\` | ${shown(setting.default) === "" ? "" : `\`${shown(setting.default)}\``} | ${setting.describe}.${choices}${env} |`;
+    const names = listed([setting.flag, ...(setting.aliases ?? [])].map((name) => `--${name}`));
+    const keys = listed([setting.key, ...(setting.keyAliases ?? [])]);
+    const choices = setting.choices === undefined ? "" : ` One of ${listed(setting.choices)}.`;
+    const byDefault = shown(setting.default) === "" ? "" : `\`${shown(setting.default)}\``;
+    return `| ${names} | ${keys} | ${byDefault} | ${described(setting, (env) => `\`$${env}\``)}.${choices} |`;
   });
   return ["| flag | key in the file | default | |", "|---|---|---|---|", ...rows].join("\n");
+}
+
+/** With what is taken where neither flag nor file says anything, first the environment. */
+function described(setting: Setting, variable: (name: string) => string): string {
+  const others = [
+    ...(setting.env === undefined ? [] : [variable(setting.env)]),
+    ...(setting.otherwise === undefined ? [] : [setting.otherwise]),
+  ];
+  return [setting.describe, ...others.map((one) => `else ${one}`)].join("; ");
 }
 
 function shown(value: string | number | boolean): string {

@@ -1,7 +1,13 @@
-import { chmodSync, lstatSync, mkdirSync, renameSync, statSync, unlinkSync } from "node:fs";
-import type { Server } from "node:net";
+import { createHash, randomBytes } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, statSync, unlinkSync } from "node:fs";
+import { connect, type Server } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { checkSocketPath } from "./path.ts";
+
+/** Bytes of a temporary name: a dot, three of the name's hash, the rest at random. No longer than the names that sockets have here, so that it takes nothing of their length. */
+const TEMPORARY_BYTES = 8;
+/** A younger one may be another process's, between two of its calls. */
+const STALE_MS = 10_000;
 
 /**
  * Makes a directory that only its owner can enter, or checks that an existing one is ours.
@@ -29,13 +35,16 @@ export interface Listening {
 
 /**
  * Listens under a hidden temporary name in the same directory and renames it into place. So a stale file is replaced in one step, nobody
- * connects before the mode is set, and the server's own close() unlinks the temporary name and never a successor's socket.
+ * connects before the mode is set, and the server's own close() unlinks the temporary name and never a successor's socket. The name is this call's alone: in two
+ * containers processes have the same id. What an earlier crash left under such a name is removed.
+ *
+ * @param flag that the path comes from, where it is no path of its own.
  */
-export async function listenPrivate(server: Server, path: string, mode = 0o600): Promise<Listening> {
-  checkSocketPath(path);
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid.toString(36)}`);
-  checkSocketPath(temporary);
-  remove(temporary);
+export async function listenPrivate(server: Server, path: string, mode = 0o600, flag = ""): Promise<Listening> {
+  checkSocketPath(path, flag, TEMPORARY_BYTES - Buffer.byteLength(basename(path)));
+  await removeStale(path);
+  const mark = randomBytes(4).readUInt32BE().toString(36).padStart(7, "0");
+  const temporary = join(dirname(path), `${markOf(path)}${mark}`.slice(0, TEMPORARY_BYTES));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(temporary, () => {
@@ -61,6 +70,37 @@ export async function listenPrivate(server: Server, path: string, mode = 0o600):
       if (isOurs()) remove(path);
     },
   };
+}
+
+/** What the temporary names of a socket begin with. */
+function markOf(path: string): string {
+  return `.${createHash("sha256").update(basename(path)).digest("hex").slice(0, 3)}`;
+}
+
+async function removeStale(path: string): Promise<void> {
+  const directory = dirname(path);
+  const mark = markOf(path);
+  // With a process's id, as it was at first.
+  const earlier = `.${basename(path)}.`;
+  const isOurs = (name: string): boolean =>
+    name.startsWith(earlier) || (name.startsWith(mark) && Buffer.byteLength(name) === TEMPORARY_BYTES);
+  for (const name of readdirSync(directory).filter(isOurs)) {
+    const one = join(directory, name);
+    const found = statSync(one, { throwIfNoEntry: false });
+    if (found?.isSocket() === true && Date.now() - found.mtimeMs > STALE_MS && (await isDeaf(one))) remove(one);
+  }
+}
+
+function isDeaf(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const end = (is: boolean) => () => {
+      socket.destroy();
+      resolve(is);
+    };
+    socket.on("connect", end(false));
+    socket.on("error", (cause: NodeJS.ErrnoException) => end(cause.code === "ECONNREFUSED")());
+  });
 }
 
 function remove(path: string): void {

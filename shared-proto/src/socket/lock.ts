@@ -1,7 +1,9 @@
+import { statSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { pause } from "../lifecycle/wait.ts";
 import { listenPrivate, privateDirectory } from "./listen.ts";
+import { checkSocketPath } from "./path.ts";
 
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 2000;
@@ -21,8 +23,10 @@ export async function holdLock(
   signal: AbortSignal,
   meanwhile: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<(() => void) | undefined> {
-  privateDirectory(directory);
   const path = join(directory, "lock.sock");
+  // Nobody can be asked on a longer one: whoever waits for it waits for ever.
+  checkSocketPath(path, "--state-dir");
+  privateDirectory(directory);
   let said = "";
   for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)) {
     const holder = await askHolder(path);
@@ -32,7 +36,7 @@ export async function holdLock(
         socket.on("error", () => socket.destroy());
         socket.end(`${me}\n`);
       });
-      const listening = await listenPrivate(server, path);
+      const listening = await listenPrivate(server, path, 0o600, "--state-dir");
       // Two may have found it free at once: the rename of the later one won, and the other sees that the file is not its own.
       await Promise.all([pause(50, signal), meanwhile()]);
       if (listening.isOurs()) return () => release(server, listening);
@@ -53,6 +57,12 @@ function release(server: Server, listening: { unlink(): void }): void {
 
 /** `undefined` where nobody listens. A holder that does not answer still holds. */
 function askHolder(path: string): Promise<string | undefined> {
+  // The common start finds nothing, and needs no connection. What cannot be looked at is asked.
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return Promise.resolve(undefined);
+  } catch {
+    // Answered below.
+  }
   return new Promise((resolve) => {
     const socket = connect({ path });
     let text = "";

@@ -2,7 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { resolveSettings, SettingsFault, type Setting, type Values } from "@dracpu/shared-proto/settings/settings.ts";
+import {
+  flagsOf,
+  flagTable,
+  resolveSettings,
+  SettingsFault,
+  type Setting,
+  type Values,
+} from "@dracpu/shared-proto/settings/settings.ts";
 
 const SETTINGS: readonly Setting[] = [
   {
@@ -15,7 +22,17 @@ const SETTINGS: readonly Setting[] = [
   },
   { key: "keepShared", flag: "keep-shared", type: "number", default: 1, describe: "" },
   { key: "lever", flag: "lever", type: "string", choices: ["auto", "file"], default: "auto", describe: "" },
-  { key: "nodeName", flag: "node-name", type: "string", default: "", env: "NODE_NAME", describe: "" },
+  {
+    key: "nodeName",
+    keyAliases: ["hostnameOverride"],
+    flag: "node-name",
+    aliases: ["hostname-override"],
+    type: "string",
+    default: "",
+    env: "NODE_NAME",
+    describe: "Name of the node",
+    otherwise: "the host name",
+  },
 ];
 
 describe("settings", () => {
@@ -44,6 +61,19 @@ describe("settings", () => {
     expect(resolve({ "keep-shared": "-1" })["keepShared"]).to.equal(-1);
   });
 
+  it("have other names in the file, and its version", () => {
+    const named = resolve({}, "apiVersion: v1alpha1\nhostnameOverride: from-file", { NODE_NAME: "from-env" });
+    expect(named["nodeName"]).to.equal("from-file");
+  });
+
+  it("say what is taken in their place, in the order in which it is", () => {
+    const says = "Name of the node; else `$NODE_NAME`; else the host name.";
+    expect(flagTable(SETTINGS)).to.include(
+      `| \`--node-name\`, \`--hostname-override\` | \`nodeName\`, \`hostnameOverride\` |  | ${says} |`,
+    );
+    expect(flagsOf(SETTINGS)["node-name"]?.describe).to.include("; else $NODE_NAME; else the host name [");
+  });
+
   it("take the file that $DRACPU_CONFIG names, unless --config names another or none", () => {
     const other = join(dir, "other.yaml");
     writeFileSync(other, "keepShared: 5");
@@ -57,6 +87,8 @@ describe("settings", () => {
   for (const [what, argv, yaml, says] of [
     ["a misspelt key, with the nearest", {}, "reservedCpus: x", "did you mean reservedCPUs?"],
     ["all misspelt keys", {}, "levver: a\nkeepShard: 1", "keepShared?"],
+    ["a key by two of its names", {}, "nodeName: a\nhostnameOverride: b", "nodeName is given twice"],
+    ["another version of the file", {}, "apiVersion: v1", 'apiVersion "v1" is not known here; wanted is v1alpha1'],
     ["an unknown key, with what there is", {}, "somethingElse: 1", "known are reservedCPUs, keepShared"],
     ["a wrong type, with the cure", {}, "reservedCPUs: 0", 'write it in quotes: "0"'],
     ["a doubled key", {}, "lever: auto\nlever: file", "Map keys must be unique"],
@@ -64,7 +96,7 @@ describe("settings", () => {
     ["a value that is none of the choices", {}, "lever: kernl", "none of auto, file"],
     ["a flag that is no number, as it was written", { "keep-shared": "abc" }, undefined, '"abc" is no whole number'],
     ["a fraction", { "keep-shared": 1.5 }, undefined, "no whole number"],
-    ["a flag given twice", { lever: ["auto", "file"] }, undefined, "more than once"],
+    ["a flag given twice", { lever: ["auto", "file"] }, undefined, '--lever is given more than once: "auto", "file"'],
     ["what its own check refuses", { "reserved-cpus": "bad" }, undefined, "reservedCPUs (--reserved-cpus): it is bad"],
     [
       "a file that is not there",
