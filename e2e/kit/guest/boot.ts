@@ -22,20 +22,24 @@ export interface GuestRun {
   readonly seconds: number;
 }
 
-/** Some ten seconds are usual; one in six dies or hangs on the way. */
-export const BOOTS = 6;
+/** Some six seconds are usual. */
+export const BOOTS = 4;
 export const BOOTS_WITHIN_MS = 90_000;
 
 /**
- * Boots a machine in software: no root, no KVM. Under emulation the newer kernel now and then dies or hangs while it boots: it patches
- * its own code while other processors run it, which the emulator does not keep in order ("Oops: int3"). A guest that never came to /job is booted again, and that is printed.
+ * Boots a machine in software: no root, no KVM. Under emulation a kernel now and then dies ("Oops: int3"): it patches its own code while other
+ * processors run it, which the emulator does not keep in order. A guest that never came to /job, or whose kernel died in it, is begun again, and that is printed.
  */
 export async function bootGuest(options: GuestOptions): Promise<GuestRun> {
   for (let n = 1; ; n++) {
     const run = await boot(options);
-    if (run.status !== undefined || run.output.includes("BOOTED") || n === BOOTS) return run;
-    const last = run.console.split("\n").slice(-3).join(" | ");
-    console.log(`      the guest with kernel ${options.kernel} did not boot (${last}); once more`);
+    const where = run.output.includes("BOOTED") ? "died" : "did not boot";
+    const isOfEmulator = where === "did not boot" || run.console.includes("Kernel panic");
+    if (run.status !== undefined || !isOfEmulator || n === BOOTS) return run;
+    const last = run.console.split("\n").slice(-12).join("\n        ");
+    console.log(
+      `      the guest with kernel ${options.kernel} ${where} after ${run.seconds.toFixed(0)} s; once more. Its console ends:\n        ${last}`,
+    );
   }
 }
 

@@ -44,7 +44,9 @@ export function qemuCommand(machine: GuestMachine): string[] {
     ]),
     ...(numa.length === 2 ? ["-numa", "dist,src=0,dst=1,val=21"] : []),
     ...["-kernel", vmlinuz, "-initrd", initrd, "-append"],
-    "console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nowatchdog rcupdate.rcu_expedited=1 tsc=reliable clocksource=tsc",
+    // One CPU boots, and the guest's init brings the others: while it boots the kernel patches its own code again and again, and the emulator does not
+    // always keep what other processors translated of it in order ("Oops: int3").
+    "maxcpus=1 noreplace-smp console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nowatchdog rcupdate.rcu_expedited=1 tsc=reliable clocksource=tsc",
     ...machine.disks.flatMap(({ file, mode }, n) => [
       ...["-drive", `file=${file},if=none,id=d${n},format=raw,${mode}=on`],
       ...["-device", `virtio-blk-pci,drive=d${n}`],
