@@ -5,9 +5,10 @@
 #   1. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=OnDelete --set agent.image=IMAGE     (driver.image for the other one)
 #   2. replace-image.sh NAMESPACE DAEMONSET nri-agent|driver
 #   3. helm upgrade RELEASE CHART --reuse-values --set updateStrategy.type=RollingUpdate
+# Without helm, 1 and 3 are kubectl patch and kubectl set image (docs/upgrade.md).
 # Needs kubectl and these rights: get daemonsets, controllerrevisions and nodes, list pods of all namespaces, patch pods and create pods/exec here.
 set -euo pipefail
-[ $# = 3 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# = 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 namespace=$1 daemonset=$2 container=$3
 k() { kubectl -n "$namespace" "$@"; }
 case $container in

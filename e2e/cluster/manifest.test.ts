@@ -1,44 +1,26 @@
-import { dirname, join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { expect } from "chai";
-import { binary } from "../build/build.ts";
 import { claimTemplate } from "../node/objects.ts";
+import { allowedOf } from "../node/kernel.ts";
+import { eachAlone } from "./alone.ts";
+import { INSTALL } from "./manifests.ts";
+import { rightsOf } from "./rights.ts";
 import { world } from "./suite.ts";
-import { NAMESPACE, RELEASE, until } from "./world.ts";
+import { NAMESPACE, NEXT, RELEASE, REPOSITORY } from "./world.ts";
 
-const ROOT = join(import.meta.dirname, "..", "..");
-const FILE = join(ROOT, "install.yaml");
-const IN_USE = /claim default\/claimed-cpus-\S+ on node node-a: used by pod claimed/;
-const OF_FAR = ["pods", "-n", NAMESPACE, "--field-selector=spec.nodeName=far"];
+const DAEMONSET = ["-n", NAMESPACE, `daemonset/${RELEASE}`];
 
 describe("kubectl apply -f install.yaml", function () {
   this.timeout(180_000);
   const { node } = world;
 
-  /** With kubectl alone on the PATH, unless it needs helm. */
-  const uninstall = async (programs: readonly string[], ...args: string[]): Promise<{ ok: boolean; said: string }> => {
-    const path = programs.map((one) => dirname(binary(one === "kubectl" ? "kube" : one, one))).join(":");
-    const command = [join(ROOT, "charts", "uninstall.sh"), ...args].join(" ");
-    const script = `export PATH=${path}:/usr/bin:/bin KUBECONFIG=${node.kubeconfig}; ${command} 2>&1 && echo DONE || echo FAILED`;
-    const said = await node.run("bash", ["-c", script]);
-    return { ok: said.trimEnd().endsWith("DONE"), said };
-  };
-  const install = async (): Promise<void> => {
-    await node.kubectl("apply", "-f", FILE);
-    await node.kubectl("rollout", "status", "-n", NAMESPACE, "daemonset/dra-driver-cpu", "--timeout=60s");
-    await world.ready();
-  };
-  const leftOfIt = async (): Promise<string> =>
-    node.kubectl(
-      "get",
-      "namespaces,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,deviceclasses",
-      ...["-l", `app.kubernetes.io/instance=${RELEASE}`, "-o", "name"],
-    );
-
   it("does what helm does", async () => {
     await node.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true");
     await node.kubectl("delete", "resourceclaimtemplate", "one", "--ignore-not-found");
     await node.apply(claimTemplate("one", "1"));
-    await install();
+    await world.applyManifest(INSTALL);
     await world.createPod({ name: "claimed", template: "one" });
     await world.running("claimed");
     expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1", cgroup: "1" });
@@ -48,56 +30,46 @@ describe("kubectl apply -f install.yaml", function () {
     );
   });
 
-  it("charts/uninstall.sh refuses while a claim has CPUs, names it, and leaves everything as it was", async () => {
-    const { metadata } = await world.ownPod();
-    const { ok, said } = await uninstall(["kubectl"]);
-    expect(ok, said).to.equal(false);
-    expect(said).to.match(IN_USE).and.include("nothing was uninstalled").and.not.include("helm");
-    expect((await world.ownPod()).metadata.uid).to.equal(metadata.uid);
-    expect(await node.kubectl("get", "jobs,roles", "-n", NAMESPACE, "-o", "name")).to.equal("");
-    expect((await world.seen("claimed")).exec).to.equal("1");
-  });
+  describe("has the driver's rights", () => rightsOf(world));
 
-  it("where it is forced it goes on, and names a node that cannot be reached in time", async () => {
-    await world.objectNode("far", false);
-    await until("it would have a pod", async () => (await node.kubectl("get", ...OF_FAR, "-o", "name")) !== "");
-    const { ok, said } = await uninstall(
-      ["kubectl", "helm"],
-      ...["--force", RELEASE, "-n", NAMESPACE, "--set", "uninstall.timeoutSeconds=5"],
-    );
-    expect(ok, said).to.equal(false);
-    expect(said)
-      .to.match(IN_USE)
-      .and.match(/nodes are clean; not yet: .*node far \(pod dra-driver-cpu-uninstall-/);
-  });
+  describe("each container alone", () =>
+    eachAlone(world, {
+      takeImage: async (name, image) => {
+        await node.kubectl(
+          "patch",
+          ...DAEMONSET,
+          "-p",
+          '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}',
+        );
+        await node.kubectl("set", "image", ...DAEMONSET, `${name}=${image}`);
+      },
+      replacePods: () =>
+        node.kubectl("patch", ...DAEMONSET, "-p", '{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}'),
+    }));
 
-  it("run again it goes on, and leaves nothing", async () => {
-    await node.kubectl("delete", "node", "far");
-    await node.kubectl("delete", ...OF_FAR, "--force", "--grace-period=0");
-    const { ok, said } = await uninstall(["kubectl"], "--force");
-    expect(ok, said).to.equal(true);
-    expect(said).to.include("every node is clean");
-    expect(await world.traces()).to.deep.equal([]);
-    expect(await leftOfIt()).to.equal("");
-    expect(await node.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found")).to.equal("");
-  });
-
-  it("is taken away by kubectl delete as well: no pod, no socket; the kubelet deletes the slices, and nodes are cleaned later", async () => {
-    await install();
-    await world.remove("claimed");
-    await node.kubectl("delete", "-f", FILE, "--wait=true", "--timeout=60s");
-    await until(
-      "the kubelet has deleted the slices",
-      async () => (await node.kubectl("get", "resourceslices", "-o", "name")) === "",
-      60_000,
-      500,
-    );
-    const before = await world.traces();
-    expect(before).not.to.deep.equal([]);
-    expect(before.filter((line) => !line.startsWith("/var/lib/dra-driver-cpu"))).to.deep.equal([]);
-    const { ok, said } = await uninstall(["kubectl"]);
-    expect(ok, said).to.equal(true);
-    expect(await world.traces()).to.deep.equal([]);
-    expect(await leftOfIt()).to.equal("");
+  it("the next file upgrades, and kubectl rollout undo goes back: running pods keep their CPUs", async () => {
+    const claimed = (await world.place("claimed")).pid;
+    let pod = (await world.ownPod()).metadata.uid;
+    const replaced = async (tag: string): Promise<void> => {
+      await node.kubectl("rollout", "status", ...DAEMONSET, "--timeout=90s");
+      await world.ready();
+      const { metadata } = await world.ownPod();
+      expect(metadata.uid, "the product's pod").not.to.equal(pod);
+      pod = metadata.uid;
+      for (const name of ["driver", "nri-agent"] as const)
+        expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+      expect(allowedOf(claimed), "mask of the claim's process, which ran all the time").to.equal("1");
+      expect((await world.seen("shared")).exec).to.equal("0");
+    };
+    // In place, both have been the next version's.
+    await world.applyManifest(INSTALL);
+    await replaced(VERSION);
+    const next = join(node.dir, "next.yaml");
+    writeFileSync(next, readFileSync(INSTALL, "utf8").replaceAll(`:${VERSION}"`, `:${NEXT}"`));
+    await world.applyManifest(next);
+    await replaced(NEXT);
+    await node.kubectl("rollout", "undo", ...DAEMONSET);
+    await replaced(VERSION);
+    await world.remove("shared");
   });
 });

@@ -31,6 +31,7 @@ const parts = [
   "older",
   "takeover",
   "manifest",
+  "manifestgone",
   "quickstart",
   "leftovers",
 ];

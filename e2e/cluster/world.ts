@@ -70,6 +70,13 @@ export class ClusterWorld extends NodePods {
     await this.node.run(binary("containerd", "ctr"), ctr);
   }
 
+  /** As people without helm install, change and upgrade the product. */
+  async applyManifest(file: string): Promise<void> {
+    await this.node.kubectl("apply", "-f", file);
+    await this.node.kubectl("rollout", "status", "-n", NAMESPACE, `daemonset/${RELEASE}`, "--timeout=90s");
+    await this.ready();
+  }
+
   /** Name of the one pod of the product; there is one where it is installed and nothing is being replaced. */
   async ownPod(): Promise<PodJson> {
     const { items } = await this.node.json<{ items: PodJson[] }>(

@@ -6,9 +6,16 @@ import { listens, startDaemon, until, type Daemon } from "../node/processes.ts";
 
 const SOCKET = "/run/containerd/containerd.sock";
 
-/** containerd inside the guest; hooks may take long there. */
+export interface GuestContainerdOptions {
+  readonly dir?: string;
+  /** A shim of its version lies beside it; by default the guest's own. */
+  readonly program?: string;
+}
+
+/** containerd inside the guest; hooks may take long there. One at a time. */
 export class GuestContainerd {
-  readonly dir = "/tmp/lab";
+  readonly dir: string;
+  readonly #program: string;
   readonly nriSocket = "/var/run/nri/nri.sock";
   readonly cdiDir = "/var/run/cdi";
   readonly cpusets = "/sys/fs/cgroup/kubepods";
@@ -16,6 +23,11 @@ export class GuestContainerd {
   #daemon: Daemon | undefined;
   #cri: Cri | undefined;
   #pods: Pods | undefined;
+
+  constructor({ dir = "/tmp/lab", program = "/bin/containerd" }: GuestContainerdOptions = {}) {
+    this.dir = dir;
+    this.#program = program;
+  }
 
   get pods(): Pods {
     if (this.#pods === undefined) throw new Error("not started");
@@ -38,13 +50,18 @@ export class GuestContainerd {
 root = '${this.dir}/root'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = 'localhost/probe:1'
+[plugins.'io.containerd.cri.v1.runtime']
+  enable_cdi = true
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+  runtime_type = 'io.containerd.runc.v2'
+  runtime_path = '${this.#program}-shim-runc-v2'
 [plugins.'io.containerd.nri.v1.nri']
   disable = false
   plugin_request_timeout = '20s'
   plugin_registration_timeout = '30s'
 `,
     );
-    this.#daemon = startDaemon("containerd", ["containerd", "-c", config, "-l", "info"], {
+    this.#daemon = startDaemon("containerd", [this.#program, "-c", config, "-l", "info"], {
       logDir: `${this.dir}/log`,
       // As many as the emulator has: threads that look for work on 16 CPUs take it away.
       env: { ...process.env, GOMAXPROCS: "2" },

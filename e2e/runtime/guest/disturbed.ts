@@ -7,9 +7,13 @@ import { allowed, becomes, CGROUP, drained, file, firstWords, same, setOnline, t
 /**
  * A partition and whoever disturbs it: CPUs that go away, other programs, the kernel, its own pod that grows. Nothing else is claimed then.
  * @param s1 a container without a claim.
- * @returns the claim's container that is left, on CPUs 4-5.
+ * @returns what is left: a claim, and its container on CPUs 4-5.
  */
-export async function disturbed(lab: Lab, s1: ContainerHandle, rows: readonly string[]): Promise<ContainerHandle> {
+export async function disturbed(
+  lab: Lab,
+  s1: ContainerHandle,
+  rows: readonly string[],
+): Promise<{ readonly c3: { readonly uid: string }; readonly x3: ContainerHandle }> {
   const { pods, agent } = lab;
   const hot = await pods.pod("hot");
   const c3 = await agent.claim({ cpus: "4-5" }, [hot]);
@@ -145,7 +149,7 @@ export async function disturbed(lab: Lab, s1: ContainerHandle, rows: readonly st
     }
     await becomes("s1 runs on", () => s1.allowed(), "0-3,6-15");
   });
-  return x3;
+  return { c3, x3 };
 }
 
 async function halted(daemon: Daemon | undefined, run: () => void): Promise<void> {

@@ -3,21 +3,21 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { AgentProcess } from "../../kit/agent/agent.ts";
 import type { ContainerHandle, Pods } from "../../kit/containerd/pods.ts";
-import { GuestContainerd } from "../../kit/guest/containerd.ts";
+import { GuestContainerd, type GuestContainerdOptions } from "../../kit/guest/containerd.ts";
 import { until } from "../../kit/node/processes.ts";
 
 export const CGROUP = "/sys/fs/cgroup";
 
 /** Runs inside the guest: containerd, the agent's bundle, and rows that are printed one a line for the host to read. */
 export class Lab {
-  readonly pods: Pods;
   readonly agent: AgentProcess;
   /** Whose last lines are printed when a row fails. */
   readonly logs: (() => string)[];
   failed = 0;
+  #containerd: GuestContainerd;
 
   private constructor(agent: AgentProcess, containerd: GuestContainerd) {
-    this.pods = containerd.pods;
+    this.#containerd = containerd;
     this.agent = agent;
     this.logs = [() => readFileSync(agent.daemon?.log ?? "", "utf8")];
   }
@@ -41,6 +41,17 @@ export class Lab {
     const containerd = new GuestContainerd();
     await containerd.start(() => agent.start());
     return new Lab(agent, containerd);
+  }
+
+  get pods(): Pods {
+    return this.#containerd.pods;
+  }
+
+  /** All pods go, and another runtime takes the place of the one that ran them. The agent is not started anew. */
+  async changeRuntime(options: GuestContainerdOptions): Promise<void> {
+    await this.#containerd.stop();
+    this.#containerd = new GuestContainerd(options);
+    await this.#containerd.start();
   }
 
   /** The test takes the driver's place. */

@@ -90,4 +90,21 @@ await lab.row(ROWS[6], async () => {
   await becomes("x runs on", () => x.allowed(), "2-3", 30_000);
   await becomes("s1 runs on", () => s1.allowed(), "0-1,6-7,10-15", 30_000);
 });
+await lab.row(ROWS[8], async () => {
+  await agent.daemon?.stop();
+  agent.start("runtime");
+  await lab.ready();
+  same("lever", String((await agent.state()).lever), "3");
+  const pod = await pods.pod("last");
+  const claim = await agent.claim({ cpus: "12-13" }, [pod]);
+  same("s1 is read back", file(`${s1.cgroup}/cpuset.cpus.effective`), "0-1,6-7,10-11,14-15");
+  const x = await pods.run(pod, "x", { cdi: Object.values(claim.ids), quota: 50_000n });
+  await becomes("x's first instruction", () => x.first(), "12-13");
+  same("its quota", file(`${x.cgroup}/cpu.max`), "max 100000");
+  const late = await pods.run(shared, "late");
+  await becomes("late's first instruction", () => late.first(), "0-1,6-7,10-11,14-15");
+  await pods.remove(x);
+  await agent.release(claim.uid);
+  for (const one of [s1, late]) await becomes(`${one.name} runs on`, () => one.allowed(), "0-1,6-7,10-15");
+});
 lab.end();

@@ -1,5 +1,6 @@
 import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ContainerHandle, PodHandle } from "../../kit/containerd/pods.ts";
+import { until } from "../../kit/node/processes.ts";
 import { PARTITION_ROWS as ROWS } from "./rows.ts";
 import { disturbed } from "./disturbed.ts";
 import { allowed, becomes, CGROUP, drained, file, firstWords, Lab, same, taskset } from "./lab.ts";
@@ -222,7 +223,7 @@ const everyCpu = async (): Promise<void> => {
   await others("0-15", s1);
 };
 if (process.env["DRACPU_FULL"] !== undefined) await lab.row(ROWS[16], everyCpu);
-const x3 = await disturbed(lab, s1, ROWS.slice(17, 22));
+const { c3, x3 } = await disturbed(lab, s1, ROWS.slice(17, 22));
 await lab.row(ROWS[22], async () => {
   const next = async (lever: "auto" | "file", partition: string, own: string): Promise<void> => {
     await agent.daemon?.stop();
@@ -240,6 +241,28 @@ await lab.row(ROWS[22], async () => {
   };
   await next("file", "member", "0-3,6-15");
   await next("auto", "root", "0-15");
+});
+await lab.row(ROWS[23], async () => {
+  const session = async (): Promise<string> => (await agent.state()).nri?.sessionId ?? "";
+  const before = await session();
+  await agent.release(c3.uid);
+  await lab.changeRuntime({ dir: "/tmp/lab-2.1", program: "/job/containerd" });
+  await until("another session", async () => !["", before].includes(await session()), 60_000, 200);
+  await agent.synchronized(60_000);
+  await drained(agent, c3.uid);
+  const [beside, p] = await Promise.all([lab.pods.pod("beside"), lab.pods.pod("claim21", "burstable")]);
+  const s = await lab.pods.run(beside, "s");
+  const claim = await agent.claim({ cpus: "4-5" }, [p]);
+  const x = await lab.pods.run(p, "x21", { cdi: Object.values(claim.ids), quota: 50_000n });
+  await firstWords(x, "4-5");
+  same("its quota", file(`${x.cgroup}/cpu.max`), "max 100000");
+  same("partition", file(`${x.cgroup}/cpuset.cpus.partition`), "root");
+  await others("0-3,6-15", s);
+  same("s's own mask", file(`${s.cgroup}/cpuset.cpus`), "0-15");
+  await lab.pods.remove(x);
+  await agent.release(claim.uid);
+  await drained(agent, claim.uid);
+  await others("0-15", s);
 });
 const metrics = await (await fetch("http://127.0.0.1:8081/metrics")).text();
 console.log(

@@ -23,6 +23,7 @@ export const PARTITION_ROWS = [
   "the kernel calls a partition invalid, by a sibling's mask and by a list above it: told with its code, and put right",
   "a pod that is a partition grows by another claim, and by one that comes later; nobody else is written to",
   "the node changes from partitions to masks, and back: its claims go along",
+  "the runtime becomes containerd 2.1 with NRI 0.8, the agent lives on: the kernel lever with it, from a claim's first instruction until its CPUs are back",
 ] as const;
 
 /** With --full alone: once of two times the emulated machine stood still in it for two minutes, and why is not known. */
@@ -37,6 +38,7 @@ export const MASK_ROWS = [
   "masks set by somebody else are put right",
   "all CPUs of a claim offline and back: reported and repaired",
   "the topology is what the machine was made as, and what lscpu and hwloc say",
+  "the runtime lever, asked for: masks go through the runtime alone, and are read back",
 ] as const;
 
 /** Both processes on claims of every kind; masks are read inside the containers, and held against what lscpu says of the machine. */
