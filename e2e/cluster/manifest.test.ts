@@ -47,29 +47,31 @@ describe("kubectl apply -f install.yaml", function () {
         node.kubectl("patch", ...DAEMONSET, "-p", '{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}'),
     }));
 
-  it("the next file upgrades, and kubectl rollout undo goes back: running pods keep their CPUs", async () => {
-    const claimed = (await world.place("claimed")).pid;
-    let pod = (await world.ownPod()).metadata.uid;
-    const replaced = async (tag: string): Promise<void> => {
-      await node.kubectl("rollout", "status", ...DAEMONSET, "--timeout=90s");
-      await world.ready();
-      const { metadata } = await world.ownPod();
-      expect(metadata.uid, "the product's pod").not.to.equal(pod);
-      pod = metadata.uid;
-      for (const name of ["driver", "nri-agent"] as const)
-        expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
-      expect(allowedOf(claimed), "mask of the claim's process, which ran all the time").to.equal("1");
-      expect((await world.seen("shared")).exec).to.equal("0");
-    };
-    // In place, both have been the next version's.
-    await world.applyManifest(INSTALL);
-    await replaced(VERSION);
-    const next = join(node.dir, "next.yaml");
-    writeFileSync(next, readFileSync(INSTALL, "utf8").replaceAll(`:${VERSION}"`, `:${NEXT}"`));
-    await world.applyManifest(next);
-    await replaced(NEXT);
-    await node.kubectl("rollout", "undo", ...DAEMONSET);
-    await replaced(VERSION);
-    await world.remove("shared");
-  });
+  // Tests of a suite run before the suites in it.
+  describe("upgrade", () =>
+    it("the next file upgrades, and kubectl rollout undo goes back: running pods keep their CPUs", async () => {
+      const claimed = (await world.place("claimed")).pid;
+      let pod = (await world.ownPod()).metadata.uid;
+      const replaced = async (tag: string): Promise<void> => {
+        await node.kubectl("rollout", "status", ...DAEMONSET, "--timeout=90s");
+        await world.ready();
+        const { metadata } = await world.ownPod();
+        expect(metadata.uid, "the product's pod").not.to.equal(pod);
+        pod = metadata.uid;
+        for (const name of ["driver", "nri-agent"] as const)
+          expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+        expect(allowedOf(claimed), "mask of the claim's process, which ran all the time").to.equal("1");
+        expect((await world.seen("shared")).exec).to.equal("0");
+      };
+      // In place, both have been the next version's.
+      await world.applyManifest(INSTALL);
+      await replaced(VERSION);
+      const next = join(node.dir, "next.yaml");
+      writeFileSync(next, readFileSync(INSTALL, "utf8").replaceAll(`:${VERSION}"`, `:${NEXT}"`));
+      await world.applyManifest(next);
+      await replaced(NEXT);
+      await node.kubectl("rollout", "undo", ...DAEMONSET);
+      await replaced(VERSION);
+      await world.remove("shared");
+    }));
 });
