@@ -34,7 +34,9 @@ describe("the page of a running driver", function () {
   it("shows a pod's claim and containers within a second of its start, on the CPUs that it really has", async () => {
     const pod = await node.submit({ namespace: "shop", name: "db", containers: ["main"], claim: { cpus: 4 } });
     const began = Date.now();
+    // An Event may name the container before the drawing has it.
     await page.waitForSelector("text=shop/db/main");
+    await page.waitForSelector(".machine .use-claim");
     expect(Date.now() - began).to.be.below(1000);
     const cpus = (await owned()).map(Number);
     expect(node.cpusOf(pod)["main"]).to.equal(CpuSet.from(cpus).toString());
