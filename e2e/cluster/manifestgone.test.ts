@@ -7,6 +7,8 @@ import { NAMESPACE, RELEASE, until } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const IN_USE = /claim default\/claimed-cpus-\S+ on node node-a: used by pod claimed/;
+const DAEMONSET = ["daemonset", RELEASE, "-n", NAMESPACE];
+const OF_NODE = ["pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=node"];
 const OF_FAR = ["pods", "-n", NAMESPACE, "--field-selector=spec.nodeName=far"];
 
 // Begins with what the file before this one left: installed, and a claim in use.
@@ -52,13 +54,34 @@ describe("what install.yaml made is taken away", function () {
       .and.match(/nodes are clean; not yet: .*node far \(pod dra-driver-cpu-uninstall-/);
   });
 
+  it("installed again before that has ended, driver and agent wait for the clean-up's, and pods start all the while", async () => {
+    const locks = ["driver", "agent"].map((name) => `/var/lib/dra-driver-cpu/${name}/lock.sock`);
+    expect(await world.traces()).to.include.members(locks);
+    await node.kubectl("apply", "-f", INSTALL);
+    const here = [...OF_NODE, "--field-selector=spec.nodeName=node-a", "-o", "name"];
+    await until(
+      "the agent waits",
+      async () => {
+        const [pod = "none"] = (await node.kubectl("get", ...here)).split("\n");
+        const log = await node.kubectl("logs", "-n", NAMESPACE, pod, "-c", "nri-agent");
+        return log.includes("holds the state directory; waiting until it ends");
+      },
+      30_000,
+      500,
+    );
+    await world.createPod({ name: "meanwhile" });
+    await world.running("meanwhile");
+    await world.remove("meanwhile");
+    await node.kubectl("delete", ...DAEMONSET, "--wait=true");
+  });
+
   it("run again it goes on, and leaves nothing", async () => {
     await node.kubectl("delete", "node", "far");
     await node.kubectl("delete", ...OF_FAR, "--force", "--grace-period=0");
     const { ok, said } = await uninstall(["kubectl"], "--force");
     expect(ok, said).to.equal(true);
     expect(said).to.include("every node is clean");
-    expect(await world.traces()).to.deep.equal([]);
+    await world.nothingIsLeft();
     expect(await leftOfIt()).to.equal("");
     expect(await node.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found")).to.equal("");
   });
@@ -78,7 +101,7 @@ describe("what install.yaml made is taken away", function () {
     expect(before.filter((line) => !line.startsWith("/var/lib/dra-driver-cpu"))).to.deep.equal([]);
     const { ok, said } = await uninstall(["kubectl"]);
     expect(ok, said).to.equal(true);
-    expect(await world.traces()).to.deep.equal([]);
+    await world.nothingIsLeft();
     expect(await leftOfIt()).to.equal("");
   });
 });

@@ -38,7 +38,7 @@ describe(`helm upgrade from an older version (${COMMIT}), and back`, function ()
     const claims = ["get", "resourceclaims", "-o", "name"];
     await until("claims are gone", async () => (await node.kubectl(...claims)) === "", 20_000, 200);
     await world.helm.run("uninstall", RELEASE, "--timeout=150s");
-    await until("nothing is left", async () => (await world.traces()).length === 0, 20_000, 500);
+    await world.nothingIsLeft();
   });
 
   /** What ran before runs on where it was, and what is made anew gets its CPUs. */

@@ -27,7 +27,7 @@ describe("helm uninstall", function () {
   };
   const gone = async (): Promise<void> => {
     await until("the product's pods are gone", async () => (await remains()).length === 0, 60_000, 500);
-    expect(await world.traces()).to.deep.equal([]);
+    await world.nothingIsLeft();
   };
 
   before(() => world.twoPods());

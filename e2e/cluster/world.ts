@@ -202,6 +202,14 @@ export class ClusterWorld extends NodePods {
     return `${found}${slices}`.split("\n").filter((line) => line !== "");
   }
 
+  /** Pods of a clean-up that has ended take their locks away as they end. */
+  async nothingIsLeft(): Promise<void> {
+    let last: readonly string[] = [];
+    await until("nothing is left", async () => (last = await this.traces()).length === 0, 30_000, 500).catch(() => {
+      throw new Error(`of the product are left: ${last.join(", ")}`);
+    });
+  }
+
   async stop(): Promise<void> {
     if (this.isStopped) return;
     this.isStopped = true;

@@ -30,8 +30,14 @@ function tables(state: State): string {
     cpusText(one),
     one.consumers.map((consumer) => consumer.name).join(", "),
   ]);
-  const containers = state.containers.map((one) => [
-    `${one.ref?.podNamespace ?? ""}/${one.ref?.podName ?? ""}/${one.ref?.name ?? ""}`,
+  const named = state.containers.map((one) => ({
+    one,
+    name: `${one.ref?.podNamespace ?? ""}/${one.ref?.podName ?? ""}/${one.ref?.name ?? ""}`,
+  }));
+  // The agent's order is that in which the runtime told of them, which after a restart is any.
+  named.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const containers = named.map(({ one, name }) => [
+    name,
     word(ContainerRole, one.role),
     one.mask?.wanted ?? "",
     one.mask?.effective ?? "",

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { unixTransport } from "@dracpu/shared-proto/client/call.ts";
 import { CODES } from "@dracpu/shared-proto/codes/codes.ts";
-import { PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
+import { LET_GO, PROTOCOL_MAX, PROTOCOL_MIN } from "@dracpu/shared-proto/contract/names.ts";
 import type { MachineRecord } from "@dracpu/shared-proto/contract/records.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { machineToWire } from "@dracpu/shared-proto/contract/wire.ts";
@@ -18,6 +18,8 @@ export class LastDriver implements LettingGo {
   readonly #sockets: { readonly control: string; readonly inspect: string };
   readonly #machine: MachineRecord;
   readonly #instance = randomUUID();
+  /** Why the agent cannot do all of it; empty where it can. */
+  #lacks = "";
 
   constructor(
     sockets: { readonly control: string; readonly inspect: string },
@@ -38,6 +40,9 @@ export class LastDriver implements LettingGo {
       },
       { signal },
     );
+    this.#lacks = said.features.includes(LET_GO)
+      ? ""
+      : `agent ${said.agentVersion} cannot give up claims' partitions and masks; one of release ${VERSION} can`;
     await client.replace(
       {
         epoch: said.highestEpoch + 1n,
@@ -54,19 +59,21 @@ export class LastDriver implements LettingGo {
   async view(signal: AbortSignal): Promise<AgentView> {
     const client = createClient(Inspect, unixTransport(this.#sockets.inspect));
     const { state } = await client.getState(create(GetStateRequestSchema), { signal });
-    const blind = (why: string): AgentView => ({
-      blind: why,
-      forGood: state?.problemCodes.includes(CODES.nriOff.id) === true,
-      wrong: [],
-    });
+    const isOff = state?.problemCodes.includes(CODES.nriOff.id) === true;
+    const blind = (why: string, forGood = isOff): AgentView => ({ blind: why, forGood, wrong: [] });
     if (state?.nri?.state !== SessionState.SYNCHRONIZED)
       return blind(`the agent has no session with the container runtime: ${state?.nri?.why ?? ""}`);
-    if (state.truth !== Truth.CONFIRMED) return blind("the agent was not told of this clean-up");
+    if (state.truth !== Truth.CONFIRMED) {
+      // It has restarted since, and keeps no memory of it.
+      await this.letGo(signal);
+      return blind("the agent has restarted, and was told of this clean-up once more");
+    }
     const wrong = state.containers.filter(
       ({ mask, phase, partition }) =>
         phase === ContainerPhase.RUNNING &&
         (partition !== "" || (mask !== undefined && mask.wanted !== "" && mask.wanted !== mask.own)),
     );
+    if (wrong.length > 0 && this.#lacks !== "") return blind(this.#lacks, true);
     return {
       blind: "",
       forGood: false,

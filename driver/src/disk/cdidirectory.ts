@@ -53,7 +53,8 @@ export class CdiDirectory implements CdiPort {
   /** uids of the claims that have all their files. @throws DiskFault */
   async list(): Promise<string[]> {
     const uids = await this.named();
-    const whole = await this.#metadata?.list();
+    const metadata = this.#metadata;
+    const whole = metadata && (await this.#turns.run("", `list ${metadata.root}`, () => metadata.list()));
     return whole === undefined ? uids : uids.filter((uid) => whole.has(uid));
   }
 
@@ -72,7 +73,8 @@ export class CdiDirectory implements CdiPort {
     const unreadable: { file: string; why: string }[] = [];
     for (const uid of await this.named()) {
       const file = cdiFileName(uid);
-      const reading = await this.#read(uid, join(this.#path, file));
+      const path = join(this.#path, file);
+      const reading = await this.#turns.run(uid, `read ${path}`, () => this.#read(uid, path));
       if (reading.kind === "ours") allocations.push(reading.allocation);
       else if (reading.kind === "bare") bare.push({ uid, cpus: reading.cpus });
       else unreadable.push({ file, why: reading.why });

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { cdiFileName } from "../cdi/spec.ts";
+import { LOCK } from "@dracpu/shared-proto/socket/lock.ts";
 import type { OwnFiles } from "../uninstall/ports.ts";
 
 export interface Places {
@@ -20,7 +21,10 @@ export class NodeFiles implements OwnFiles {
     this.#at = at;
   }
 
-  /** A directory that is a mount point of this container stays, empty. */
+  /**
+   * A directory that is a mount point of this container stays, and so do the locks: driver and agent of the clean-up hold them, so that those of another installation
+   * wait, and take them away when they end.
+   */
   async remove(): Promise<readonly string[]> {
     const { cdiDir, kubeletRootDir, driver, own } = this.#at;
     const [head = "", tail = ""] = cdiFileName("|").split("|");
@@ -29,7 +33,11 @@ export class NodeFiles implements OwnFiles {
     const paths = [
       ...(await below(cdiDir, isSpec)),
       ...(await below(join(kubeletRootDir, "plugins_registry"), (name) => name === registration)),
-      ...(await Promise.all([join(kubeletRootDir, "plugins", driver), ...own].map((dir) => below(dir)))).flat(),
+      ...(
+        await Promise.all(
+          [join(kubeletRootDir, "plugins", driver), ...own].map((dir) => below(dir, (name) => name !== LOCK)),
+        )
+      ).flat(),
     ];
     for (const path of paths) await rm(path, { recursive: true, force: true });
     for (const dir of own) {

@@ -18,12 +18,13 @@ describe("the driver of a clean-up", () => {
   let dir = "";
   let server: Server | undefined;
   const said: ReplaceRequest[] = [];
+  let features = ["let-go"];
+  let truth: Truth = Truth.CONFIRMED;
 
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), "last-"));
     const ref = (name: string): object => ({ podNamespace: "ns", podName: "p", name });
     const state = {
-      truth: Truth.CONFIRMED,
       nri: { state: SessionState.SYNCHRONIZED },
       containers: [
         { ref: ref("right"), phase: RUNNING, mask: { wanted: "0-3", own: "0-3" } },
@@ -36,13 +37,14 @@ describe("the driver of a clean-up", () => {
       connectNodeAdapter({
         routes: (router) => {
           router.service(Control, {
-            hello: () => ({ highestEpoch: 7n }),
+            hello: () => ({ highestEpoch: 7n, agentVersion: "0.0.9", features }),
             replace: (request) => {
               said.push(request);
+              truth = Truth.CONFIRMED;
               return {};
             },
           });
-          router.service(Inspect, { getState: () => ({ state }) });
+          router.service(Inspect, { getState: () => ({ state: { ...state, truth } }) });
         },
       }),
     );
@@ -73,5 +75,24 @@ describe("the driver of a clean-up", () => {
 
   it("waits for those whose masks are not theirs yet, and for those that have CPUs to themselves", async () => {
     expect((await last().view(signal)).wrong).to.deep.equal(["ns/p/narrow", "ns/p/alone"]);
+  });
+
+  it("tells an agent that has restarted once more", async () => {
+    truth = Truth.RESTORED;
+    const one = last();
+    const before = said.length;
+    expect((await one.view(signal)).blind).to.include("has restarted");
+    expect(said.length).to.equal(before + 1);
+    expect((await one.view(signal)).blind).to.equal("");
+  });
+
+  it("says of an agent that is too old to give up partitions that it is, and does not wait for it for ever", async () => {
+    features = [];
+    const one = last();
+    await one.letGo(signal);
+    expect(await one.view(signal)).to.deep.include({ forGood: true, wrong: [] });
+    expect((await one.view(signal)).blind).to.match(
+      /^agent 0\.0\.9 cannot give up claims' partitions and masks; one of release \S+ can$/,
+    );
   });
 });

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LOCK } from "@dracpu/shared-proto/socket/lock.ts";
 import { expect } from "chai";
 import { cleanUpProgress, nodesWithPod, removeCleanUp } from "../../src/apiserver/cleanup.ts";
 import { ApiFault, type ApiRequest } from "../../src/apiserver/fault.ts";
@@ -118,6 +119,8 @@ describe("uninstalling", () => {
         "kl/plugins/dra.cpu/dra.sock",
         "state/x",
       ];
+      // Held by the clean-up's own programs, which keep those of another installation waiting.
+      writeFileSync(join(dir, "state", LOCK), "");
       const theirs = ["cdi/other_claim-1.json", "kl/plugins_registry/gpu-reg.sock", "kl/plugins/other/dra.sock"];
       for (const path of [...ours, ...theirs]) writeFileSync(join(dir, path), "");
       const files = new NodeFiles({
@@ -132,6 +135,7 @@ describe("uninstalling", () => {
       expect(ours.filter((path) => existsSync(join(dir, path)))).to.deep.equal([]);
       expect(theirs.filter((path) => !existsSync(join(dir, path)))).to.deep.equal([]);
       expect(await files.remove()).to.deep.equal([]);
+      expect(existsSync(join(dir, "state", LOCK)), "the lock").to.equal(true);
     } finally {
       rmSync(dir, { recursive: true });
     }

@@ -1,8 +1,10 @@
 /** Protocol numbers this release speaks, lowest and highest. A driver and an agent meet at the highest both have. */
 export const PROTOCOL_MIN = 1;
 export const PROTOCOL_MAX = 1;
-/** What an agent of this release takes besides: `let-go`, ReplaceRequest.let_go. */
-export const FEATURES: readonly string[] = ["let-go"];
+/** ReplaceRequest.let_go. */
+export const LET_GO = "let-go";
+/** What an agent of this release takes besides. */
+export const FEATURES: readonly string[] = [LET_GO];
 
 export const DRIVER_NAME = "dra.cpu";
 /** Metadata of the contract's errors: a closed word, and the uids of the claims that are meant, separated by commas. */

@@ -9,6 +9,9 @@ const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 2000;
 const ASK_TIMEOUT_MS = 1000;
 
+/** The lock's socket in its directory. Whoever removes it while somebody listens lets a second instance in. */
+export const LOCK = "lock.sock";
+
 /**
  * One instance at a time: whoever listens on `<directory>/lock.sock` holds the lock, and says on it who it is. The kernel frees it
  * with the holder, however it dies. A second instance waits, and `onWait` hears of whom (once per change).
@@ -23,7 +26,7 @@ export async function holdLock(
   signal: AbortSignal,
   meanwhile: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<(() => void) | undefined> {
-  const path = join(directory, "lock.sock");
+  const path = join(directory, LOCK);
   // Nobody can be asked on a longer one: whoever waits for it waits for ever.
   checkSocketPath(path, "--state-dir");
   privateDirectory(directory);
