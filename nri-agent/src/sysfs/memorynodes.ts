@@ -2,12 +2,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 
-/** The NUMA nodes that have memory, with their CPUs (Documentation/ABI/stable/sysfs-devices-node). Read whole once, and never in a hook. */
+/** The NUMA nodes that have memory, with their CPUs (Documentation/ABI/stable/sysfs-devices-node). Never read in a hook. */
 export class MemoryNodes {
   readonly #at: string;
   readonly #onUnread: (why: string) => void;
   #nodes: readonly { readonly id: number; readonly cpus: CpuSet }[] = [];
-  #isRead = false;
   #said = "";
 
   /**
@@ -20,19 +19,21 @@ export class MemoryNodes {
     this.read();
   }
 
-  /** Again, where it could not be read: a node that comes or goes fails reads for a moment. */
+  /**
+   * Again and again: the kernel lists only CPUs that are online (drivers/base/node.c), so those that come later are added, and one that goes stays its node's. A node that comes or
+   * goes fails reads for a moment; what was known stays.
+   */
   read(): void {
-    if (this.#isRead) return;
+    const before = new Map(this.#nodes.map((node) => [node.id, node.cpus]));
     try {
-      this.#nodes = [...CpuSet.parse(readFileSync(join(this.#at, "has_memory"), "utf8"))].map((id) => ({
-        id,
-        cpus: CpuSet.parse(readFileSync(join(this.#at, `node${id}`, "cpulist"), "utf8")),
-      }));
-      this.#isRead = true;
+      this.#nodes = [...CpuSet.parse(readFileSync(join(this.#at, "has_memory"), "utf8"))].map((id) => {
+        const online = CpuSet.parse(readFileSync(join(this.#at, `node${id}`, "cpulist"), "utf8"));
+        return { id, cpus: online.union(before.get(id) ?? CpuSet.empty) };
+      });
+      this.#said = "";
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
-      this.#isRead = code === "ENOENT" && !message.includes("cpulist");
-      if (this.#isRead) return;
+      if (code === "ENOENT" && !message.includes("cpulist")) return;
       const why = code === undefined ? `${this.#at}: ${message}` : message;
       if (why !== this.#said) this.#onUnread(why);
       this.#said = why;

@@ -19,14 +19,18 @@ export class SysfsMachine implements MachinePort {
   constructor(root: string, pinMemory: boolean, onUnread: (why: string) => void) {
     this.#file = join(root, "devices/system/cpu/online");
     this.#onUnread = onUnread;
-    this.#memory = pinMemory ? new MemoryNodes(root, onUnread) : undefined;
+    this.#memory = pinMemory
+      ? new MemoryNodes(root, (why) =>
+          onUnread(`claims' containers are kept to the memory nodes that were known before, where any were: ${why}`),
+        )
+      : undefined;
   }
 
   memoryNodes(cpus: CpuSet): string {
     return this.#memory?.of(cpus) ?? "";
   }
 
-  /** Asked each second, so that what could not be read of the memory's nodes is read again here. */
+  /** Asked each second, so the memory's nodes are read here, too. */
   online(): CpuSet | undefined {
     this.#memory?.read();
     try {

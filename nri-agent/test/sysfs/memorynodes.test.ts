@@ -56,4 +56,18 @@ describe("memory of a claim's own NUMA nodes", () => {
     writeFileSync(list, "4-7\n");
     expect(own()).to.equal("1");
   });
+  it("knows CPUs that come online later, and those that go", () => {
+    const list = join(at, "node0/cpulist");
+    const machine = new SysfsMachine(root, true, () => {});
+    const own = (): string => {
+      machine.online();
+      return machine.memoryNodes(CpuSet.parse("3,10"));
+    };
+    expect(own()).to.equal("");
+    writeFileSync(list, "0-3,10\n");
+    expect(own()).to.equal("0");
+    writeFileSync(list, "0-2\n");
+    expect(own()).to.equal("0");
+    writeFileSync(list, "0-3\n");
+  });
 });
