@@ -146,15 +146,17 @@ export class CpusetFiles implements CgroupPort {
     const procs = this.#get(path, "cgroup.procs");
     if (procs === undefined) return false;
     if (procs.trim() !== "") return true;
+    if (!this.#seesAll) {
+      // v1 leaves out processes of other pid namespaces (kernel/cgroup/cgroup-v1.c, pidlist_array_load): from inside a pod every container looks empty. The pids controller
+      // counts them all, and those below. Without it a container lives until the runtime has removed its cgroup.
+      const count = this.#at.pids === undefined ? undefined : text(`${this.#at.pids}${path}/pids.current`);
+      return count === undefined || Number(count) > 0;
+    }
     let isCut = false;
     for (const below of this.#below(path, () => (isCut = true)))
       if ((this.#get(below, "cgroup.procs") ?? "").trim() !== "") return true;
     // Where not all of them were asked, one may hold a process.
-    if (isCut || this.#seesAll) return isCut;
-    // v1 leaves out processes of other pid namespaces (kernel/cgroup/cgroup-v1.c, pidlist_array_load): from inside a pod every container looks empty. The pids controller
-    // counts them all, and those below. Without it a container lives until the runtime has removed its cgroup.
-    const count = this.#at.pids === undefined ? undefined : text(`${this.#at.pids}${path}/pids.current`);
-    return count === undefined || Number(count) > 0;
+    return isCut;
   }
 
   children(path: string): readonly string[] {
