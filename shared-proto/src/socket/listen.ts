@@ -43,8 +43,13 @@ export interface Listening {
 export async function listenPrivate(server: Server, path: string, mode = 0o600, flag = ""): Promise<Listening> {
   checkSocketPath(path, flag, TEMPORARY_BYTES - Buffer.byteLength(basename(path)));
   await removeStale(path);
-  const mark = randomBytes(4).readUInt32BE().toString(36).padStart(7, "0");
-  const temporary = join(dirname(path), `${markOf(path)}${mark}`.slice(0, TEMPORARY_BYTES));
+  // The last digits: the first of a number below 2^32 hardly differ.
+  const mark = randomBytes(4)
+    .readUInt32BE()
+    .toString(36)
+    .padStart(7, "0")
+    .slice(-(TEMPORARY_BYTES - markOf(path).length));
+  const temporary = join(dirname(path), `${markOf(path)}${mark}`);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(temporary, () => {
