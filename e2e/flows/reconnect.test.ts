@@ -42,7 +42,6 @@ describe("the way back to the container runtime", () => {
         error: (message) => expect.fail(message),
       },
       onHook: () => {},
-      onChange: () => {},
       newId: () => "s",
       random,
       now: () => now,

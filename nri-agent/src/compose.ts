@@ -133,7 +133,6 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
       metrics.hook(method, seconds);
       log.debug("answered the runtime", { method, seconds });
     },
-    onChange: () => {},
     newId: randomUUID,
     random: Math.random,
     now: () => performance.now(),

@@ -36,7 +36,6 @@ export interface RuntimeOptions {
     error(message: string, fields?: Readonly<Record<string, unknown>>): void;
   };
   onHook(method: string, seconds: number): void;
-  onChange(): void;
   newId(): string;
   /** 0 ≤ x < 1 */
   random(): number;
@@ -134,7 +133,7 @@ export class Runtime implements RuntimeCalls {
       let limitMs = DEFAULT_REQUEST_TIMEOUT_MS;
       const dispatch = new Dispatch({
         hooks: this.#o.hooks,
-        monotonic: () => performance.now() / 1000,
+        monotonic: () => this.#o.now() / 1000,
         onHook: this.#o.onHook,
         onDefect: (method, cause) =>
           this.#o.log.error("a hook failed; this is a defect", {
@@ -162,15 +161,14 @@ export class Runtime implements RuntimeCalls {
             session: id,
           });
           this.#o.hooks.sessionConfigured(session);
-          this.#o.onChange();
         },
         onSynchronize: (phase) => {
           // The session may end while its containers are gone through.
           if (isOver) return;
-          if (phase === "begin") syncBegan = performance.now();
+          if (phase === "begin") syncBegan = this.#o.now();
           // The runtime goes on without a plugin whose Synchronize failed, and leaves the socket open: a new session tries again.
           else if (phase === "failed") setImmediate(() => channel.close("Synchronize failed inside the agent"));
-          else if (performance.now() - syncBegan > limitMs) {
+          else if (this.#o.now() - syncBegan > limitMs) {
             // Too late: the runtime goes on without us, and older ones leave the socket open.
             channel.close(`Synchronize took longer than the ${limitMs} ms that the runtime gives it`);
           } else {
@@ -202,7 +200,7 @@ export class Runtime implements RuntimeCalls {
   }
 
   #seen(isThere: boolean): void {
-    const now = performance.now();
+    const now = this.#o.now();
     this.#missedSince = isThere ? undefined : (this.#missedSince ?? now);
     const hasNoSocket =
       this.#report.connections === 0 && this.#missedSince !== undefined && now - this.#missedSince > MISSED_MS;
@@ -217,7 +215,6 @@ export class Runtime implements RuntimeCalls {
       since: Date.now(),
       canUpdate: state === "away" ? false : this.#report.canUpdate,
     };
-    this.#o.onChange();
   }
 }
 
