@@ -29,6 +29,14 @@ export interface PlayedClaim {
   state: "preparing" | "prepared" | "draining";
 }
 
+interface Said {
+  readonly epoch?: bigint;
+  readonly online?: string;
+  readonly letGo?: boolean;
+  /** Beside letGo none should be. */
+  readonly withClaims?: boolean;
+}
+
 /** A driver's words to the agent, in the order in which a driver says them. */
 export abstract class PlayedDriver {
   abstract readonly enforcer: Enforcer;
@@ -47,7 +55,8 @@ export abstract class PlayedDriver {
     epoch = this.#epoch + 1n,
     online = this.online.toString(),
     letGo = false,
-  } = {}): Promise<ReplaceResponse> {
+    withClaims = !letGo,
+  }: Said = {}): Promise<ReplaceResponse> {
     const request = create(ReplaceRequestSchema, {
       epoch,
       revision: 1n,
@@ -57,7 +66,7 @@ export abstract class PlayedDriver {
         reserved: this.reserved,
         bootId: "boot",
       },
-      allocations: letGo ? [] : [...this.claims.values()].map(allocation),
+      allocations: withClaims ? [...this.claims.values()].map(allocation) : [],
       letGo,
     });
     const response = await this.settled(this.enforcer.replace(request));

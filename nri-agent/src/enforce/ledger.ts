@@ -79,6 +79,11 @@ export class Ledger {
         if (next.has(uid)) throw new ContractFault("bad-message", `claim ${uid} is named twice`, { claims: [uid] });
         next.set(uid, allocation);
       }
+      // Nobody would be kept off them.
+      if (request.letGo && next.size > 0)
+        throw new ContractFault("bad-message", "claims are named beside let_go, which keeps nobody off any CPUs", {
+          claims: [...next.keys()],
+        });
       checkDisjoint(next.values(), node.allocations);
       if (request.epoch === node.held.epoch && request.revision < node.held.revision) {
         throw new ContractFault(

@@ -55,6 +55,18 @@ describe("a product that is being taken off a node where claims' containers run"
     expect(node.kernel.readPartition(x.cgroup)).to.equal("root");
   });
 
+  it("is refused with claims beside it, of which nobody would be kept off", async () => {
+    const node = await PlayedNode.up();
+    const s = await node.run("s", "s");
+    await node.run("p", "x", await node.claim({ cpus: "4-5" }, ["p"]));
+    const said = await node.replace({ letGo: true, withClaims: true }).then(
+      () => "taken",
+      (cause: unknown) => (cause as Error).message,
+    );
+    expect(said).to.equal("claims are named beside let_go, which keeps nobody off any CPUs");
+    expect(on(node, s)).to.equal("0-3,6-15");
+  });
+
   it("starts no container of a claim any more", async () => {
     const node = await PlayedNode.up();
     const claim = await node.claim({ cpus: "4-5" }, ["p"]);

@@ -165,7 +165,7 @@ export type ReplaceRequest = Message<"dracpu.agent.v1.ReplaceRequest"> & {
 
   /**
    * The product is being taken off the node: containers of claims that are missing stay where they are, and nobody is kept off their CPUs any more, by the kernel
-   * neither. Until another Replace. Feature "let-go".
+   * neither. Until another Replace, or this agent's end: its file does not have it. Names no allocations ("bad-message" otherwise). Feature "let-go".
    *
    * @generated from field: bool let_go = 6;
    */
