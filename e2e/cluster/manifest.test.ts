@@ -8,7 +8,7 @@ import { eachAlone } from "./alone.ts";
 import { INSTALL } from "./manifests.ts";
 import { rightsOf } from "./rights.ts";
 import { world } from "./suite.ts";
-import { NAMESPACE, NEXT, RELEASE, REPOSITORY } from "./world.ts";
+import { NAMESPACE, NEXT, RELEASE } from "./world.ts";
 
 const DAEMONSET = ["-n", NAMESPACE, `daemonset/${RELEASE}`];
 
@@ -54,12 +54,7 @@ describe("kubectl apply -f install.yaml", function () {
       let pod = (await world.ownPod()).metadata.uid;
       const replaced = async (tag: string): Promise<void> => {
         await node.kubectl("rollout", "status", ...DAEMONSET, "--timeout=90s");
-        await world.ready();
-        const { metadata } = await world.ownPod();
-        expect(metadata.uid, "the product's pod").not.to.equal(pod);
-        pod = metadata.uid;
-        for (const name of ["driver", "nri-agent"] as const)
-          expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+        pod = await world.replaced(pod, tag);
         expect(allowedOf(claimed), "mask of the claim's process, which ran all the time").to.equal("1");
         expect((await world.seen("shared")).exec).to.equal("0");
       };

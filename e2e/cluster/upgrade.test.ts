@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { allowedOf } from "../node/kernel.ts";
 import { world } from "./suite.ts";
-import { NEXT, RELEASE, REPOSITORY, until } from "./world.ts";
+import { NEXT, RELEASE, until } from "./world.ts";
 
 const BUDGET_START_MS = 300;
 /** Other work on the machine slows starts; more than this is no noise. */
@@ -27,12 +27,7 @@ describe("helm upgrade and rollback", function () {
     pod = (await world.ownPod()).metadata.uid;
   });
   const replaced = async (tag: string): Promise<void> => {
-    await world.ready();
-    const { metadata } = await world.ownPod();
-    expect(metadata.uid, "the product's pod").not.to.equal(pod);
-    pod = metadata.uid;
-    for (const name of ["driver", "nri-agent"] as const)
-      expect((await world.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+    pod = await world.replaced(pod, tag);
     await until(
       "driver and agent agree",
       async () => (await world.state<{ truth: string }>()).truth === "TRUTH_CONFIRMED",

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
+import { expect } from "chai";
 import { buildImages } from "../../images/build.ts";
 import { binary } from "../build/build.ts";
 import { Helm, NAMESPACE, RELEASE } from "../kit/node/helm.ts";
@@ -133,6 +134,16 @@ export class ClusterWorld extends NodePods {
 
   state<T>(): Promise<T> {
     return this.inOwn("driver", "dracpu", "state", "-o", "json").then((text) => JSON.parse(text) as T);
+  }
+
+  /** The product's pod is another one, of these images, and ready. @returns its uid */
+  async replaced(before: string, tag: string): Promise<string> {
+    await this.ready();
+    const { metadata } = await this.ownPod();
+    expect(metadata.uid, "the product's pod").not.to.equal(before);
+    for (const name of ["driver", "nri-agent"] as const)
+      expect((await this.own(name)).image).to.equal(`${REPOSITORY}/${name}:${tag}`);
+    return metadata.uid;
   }
 
   /** Waits until both containers are ready, and say that nothing keeps them from working. */
