@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
+import { AllocationState, type State } from "@dracpu/shared-proto/gen/dracpu/agent/v1/state_pb.ts";
 import { addressOf } from "@dracpu/shared-proto/observe/address.ts";
 import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
@@ -97,10 +97,12 @@ async function lookAround(settings: DriverSettings, why: string): Promise<Looked
   return { picture, entries: state === undefined ? [] : await eventsOf(agent) };
 }
 
-/** The checkpoint does not say when a Prepare came to its end; a container that runs on the claim's CPUs does. */
+/** The checkpoint does not say when a Prepare came to its end; the agent, which knows the claim's containers, does. */
 function settled(entry: Held, agent: State | undefined): Held {
-  const runs = agent?.containers.some(({ claimUids }) => claimUids.includes(entry.claim.uid)) === true;
-  return entry.phase === "preparing" && runs ? { ...entry, phase: "prepared" } : entry;
+  const isPrepared = agent?.allocations.some(
+    ({ claim, state }) => claim?.uid === entry.claim.uid && state === AllocationState.PREPARED,
+  );
+  return entry.phase === "preparing" && isPrepared === true ? { ...entry, phase: "prepared" } : entry;
 }
 
 /** A checkpoint that cannot be used is told by `doctor`; here there are no claims then but those of the agent. */
