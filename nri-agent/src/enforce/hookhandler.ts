@@ -205,13 +205,16 @@ export class HookHandler implements RuntimeHooks {
     checkPartitions(this.#p, (one) => one === record);
     const { wanted } = record;
     if (wanted === undefined) return create(UpdateContainerResponseSchema);
-    const grant = { by: "update-reply" as const, cpus: wanted };
+    // What is still to grow by file says so to the runtime afterwards.
+    const now = this.#p.updates.growsByFile(record) ? wanted.intersect(record.own ?? wanted) : wanted;
+    const cpus = now.isEmpty ? wanted : now;
+    const grant = { by: "update-reply" as const, cpus };
     record.grants.push(grant);
-    record.sent = wanted;
-    record.stored = wanted;
+    record.sent = cpus;
+    record.stored = cpus;
     record.storedType = this.#p.node.specType(record);
     this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
-    const cpu = { cpus: wanted.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
+    const cpu = { cpus: cpus.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
     const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
     const resources = { cpu, unified: partitionFile(record.storedType) };
     return create(UpdateContainerResponseSchema, {

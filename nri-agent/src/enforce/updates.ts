@@ -154,7 +154,9 @@ export class RuntimeUpdates {
    * Its growth is about to be written, and comes back here when it was. Told the runtime first, the cgroups that a container has of its own would stay as
    * they are: the runtime writes the container's alone, and nobody would know then which of them are narrower by their own will.
    */
-  #growsByFile({ wanted, own, storedType, byRuntimeOnly }: ContainerRecord, type: string): boolean {
+  growsByFile(container: ContainerRecord): boolean {
+    const { wanted, own, storedType, byRuntimeOnly } = container;
+    const type = this.#node.specType(container);
     if (this.#node.levers.masks !== "file" || byRuntimeOnly || wanted === undefined || own === undefined) return false;
     return storedType === type && !wanted.isSubsetOf(own);
   }
@@ -163,11 +165,7 @@ export class RuntimeUpdates {
     const ready: ContainerRecord[] = [];
     for (const [id, container] of this.#queue) {
       const known = this.#node.containers.get(id) === container;
-      if (
-        !known ||
-        (this.isStored(container) && !this.#node.isTooWide(container)) ||
-        this.#growsByFile(container, this.#node.specType(container))
-      )
+      if (!known || (this.isStored(container) && !this.#node.isTooWide(container)) || this.growsByFile(container))
         this.#queue.delete(id);
       // An update sent before POST_START may be lost and is reported as success: it waits.
       else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
