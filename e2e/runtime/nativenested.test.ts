@@ -81,6 +81,6 @@ inLab("a container with cgroups of its own", lab, () => {
     // Somebody's update comes before the growth: the runtime writes the container's own mask alone.
     await runtime.pods.cri.call("updateContainerResources", { containerId: s1.id, linux: { cpuShares: 512n } });
     await become("0-1", 10_000);
-    expect((await agent.state()).containers.map(({ problem }) => problem)).to.deep.equal([""]);
+    expect((await agent.state()).containers.filter(({ problem }) => problem !== "")).to.deep.equal([]);
   });
 });

@@ -205,9 +205,7 @@ export class HookHandler implements RuntimeHooks {
     checkPartitions(this.#p, (one) => one === record);
     const { wanted } = record;
     if (wanted === undefined) return create(UpdateContainerResponseSchema);
-    // What is still to grow by file says so to the runtime afterwards.
-    const now = this.#p.updates.growsByFile(record) ? wanted.intersect(record.own ?? wanted) : wanted;
-    const cpus = now.isEmpty ? wanted : now;
+    const cpus = this.#p.updates.inReply(record, wanted);
     const grant = { by: "update-reply" as const, cpus };
     record.grants.push(grant);
     record.sent = cpus;
@@ -215,11 +213,10 @@ export class HookHandler implements RuntimeHooks {
     record.storedType = this.#p.node.specType(record);
     this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
     const cpu = { cpus: cpus.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
-    const update: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
     const resources = { cpu, unified: partitionFile(record.storedType) };
-    return create(UpdateContainerResponseSchema, {
-      update: [{ containerId: record.ref.id, linux: { resources } }, ...update],
-    });
+    const others: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
+    const update = [{ containerId: record.ref.id, linux: { resources } }, ...others];
+    return create(UpdateContainerResponseSchema, { update });
   }
 
   postUpdateContainer(pod: PodSandbox, container: Container): void {

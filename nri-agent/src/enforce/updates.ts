@@ -1,3 +1,4 @@
+import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { create } from "@bufbuild/protobuf";
 import { ContainerUpdateSchema, type ContainerUpdate } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
 import type { ContainerRecord } from "../masks/container.ts";
@@ -154,18 +155,24 @@ export class RuntimeUpdates {
    * Its growth is about to be written, and comes back here when it was. Told the runtime first, the cgroups that a container has of its own would stay as
    * they are: the runtime writes the container's alone, and nobody would know then which of them are narrower by their own will.
    */
-  growsByFile(container: ContainerRecord): boolean {
+  #growsByFile(container: ContainerRecord): boolean {
     const { wanted, own, storedType, byRuntimeOnly } = container;
     const type = this.#node.specType(container);
     if (this.#node.levers.masks !== "file" || byRuntimeOnly || wanted === undefined || own === undefined) return false;
     return storedType === type && !wanted.isSubsetOf(own);
   }
 
+  /** The mask in the reply to an update by somebody else: what has still to grow by file is told afterwards. */
+  inReply(container: ContainerRecord, wanted: CpuSet): CpuSet {
+    const now = this.#growsByFile(container) ? wanted.intersect(container.own ?? wanted) : wanted;
+    return now.isEmpty ? wanted : now;
+  }
+
   #take(exceptId: string): ContainerRecord[] {
     const ready: ContainerRecord[] = [];
     for (const [id, container] of this.#queue) {
       const known = this.#node.containers.get(id) === container;
-      if (!known || (this.isStored(container) && !this.#node.isTooWide(container)) || this.growsByFile(container))
+      if (!known || (this.isStored(container) && !this.#node.isTooWide(container)) || this.#growsByFile(container))
         this.#queue.delete(id);
       // An update sent before POST_START may be lost and is reported as success: it waits.
       else if (id !== exceptId && container.phase === "running" && !container.stopping) ready.push(container);
