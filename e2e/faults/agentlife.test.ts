@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import {
+  readFileSync,
   closeSync,
   constants,
   existsSync,
@@ -15,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
+import { parse } from "yaml";
 import { AgentProcess } from "../kit/agent/agent.ts";
 import { CgroupTree } from "../kit/cgrouptree.ts";
 import { Containerd } from "../kit/containerd/containerd.ts";
@@ -23,6 +25,7 @@ import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
 import { until } from "../kit/node/processes.ts";
 import { percentile } from "./judge.ts";
 
+const VALUES = join(import.meta.dirname, "..", "..", "charts", "dra-driver-cpu", "values.yaml");
 const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
 /** As containerd gives a plugin for an answer. */
 const RUNTIME_WAITS_MS = 2000;
@@ -124,6 +127,12 @@ class CpuGroups {
   }
 }
 
+/** Of the agent by the chart, in thousandths of a CPU: the shares of its CPU group, but for a factor that all have. */
+function requested(): number {
+  const { agent } = parse(readFileSync(VALUES, "utf8")) as { agent: { resources: { requests: { cpu: string } } } };
+  return Number(/^(\d+)m$/.exec(agent.resources.requests.cpu)?.[1]);
+}
+
 describe("the agent on the one CPU of the shared pool, beside 200 busy containers", function () {
   this.timeout(240_000);
   const runtime = new Containerd("2.4");
@@ -181,8 +190,8 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
     };
     const alone = await runs("alone");
     groups = new CpuGroups("0");
-    // Shares of a request of 20m, as the chart has it for the agent, and of 10m each.
-    groups.put("agent", 20, agent.daemon?.pid ?? 0);
+    // Shares of the chart's request for the agent, and of requests of 10m each.
+    groups.put("agent", requested(), agent.daemon?.pid ?? 0);
     for (let n = 0; n < 200; n++) {
       const one = spawn("sh", ["-c", "while :; do :; done"], { stdio: "ignore" });
       busy.push(one);
