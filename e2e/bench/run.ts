@@ -7,7 +7,7 @@ import { Figures } from "./figures.ts";
 import { benchMachine } from "./machine.ts";
 import { benchSockets } from "./sockets.ts";
 
-// Its young heap is large (package.json): a collection of this process's own would be told as time that the programs take.
+// Its young heap is large, and it has no compilers and no collectors beside it (package.json): what it does itself would be told as time that the programs take.
 // Figures of both programs. `--only sockets|containers`: one part; the second needs root.
 const at = process.argv.indexOf("--only");
 const only = at < 0 ? "" : (process.argv[at + 1] ?? "");

@@ -40,8 +40,10 @@ describe("the agent's hooks", function () {
     execFileSync("mkfifo", [stdout]);
     // Held open by somebody who never reads.
     pipe = openSync(stdout, constants.O_RDWR | constants.O_NONBLOCK);
-    // Collections of the measuring process's own would be seen in its times; its garbage fits the young generation.
-    runtime = fork(join(import.meta.dirname, "peer.ts"), [nriSocket], { execArgv: ["--max-semi-space-size=64"] });
+    // Collections and compilers of the measuring process's own would be seen in its times; its garbage fits the young generation.
+    runtime = fork(join(import.meta.dirname, "peer.ts"), [nriSocket], {
+      execArgv: ["--max-semi-space-size=64", "--single-threaded-gc", "--no-maglev", "--no-opt"],
+    });
     await once(runtime, "message");
     agent.start();
     await agent.replace();
