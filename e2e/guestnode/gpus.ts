@@ -18,3 +18,5 @@ const kubelet = new Kubelet({
   onContact: () => say("the kubelet knows this driver"),
 });
 await kubelet.start();
+// A socket that stays would be told as the product's.
+process.once("SIGTERM", () => void kubelet.stop().then(() => process.exit(0)));
