@@ -14,7 +14,7 @@ const RETRY_MAX_MS = 5000;
 export type Settled =
   /** Read back inside the wanted mask. */
   | "right"
-  /** No cgroup (yet, or any more), or not ours to touch. */
+  /** No cgroup (yet, or any more), not ours to touch, or not to be read and off all that it should not have as far as is known. */
   | "absent"
   /** Still on a CPU that it should not have; `problem` of the container says why. */
   | "wrong";
@@ -84,27 +84,32 @@ export class MaskMover {
 
   /** Reads the kernel's mask of a container into its record. @returns false where it has no cgroup, or none that can be read. */
   look(container: ContainerRecord): boolean {
-    if (container.cgroup === undefined) return false;
     try {
-      const reading = this.#cgroup.read(container.cgroup);
-      container.stale = false;
-      container.readAt = this.#clock.unix();
-      if (reading === undefined) {
-        container.own = undefined;
-        container.effective = undefined;
-        if (container.phase !== "running") return false;
-        container.phase = nextPhase(container.phase, "unlisted");
-        this.#onVanished();
-        return false;
-      }
-      container.own = known(reading.own, container.wanted);
-      container.effective = known(reading.effective, container.wanted);
-      return true;
+      return this.#read(container);
     } catch (cause) {
       if (!(cause instanceof CgroupFault)) throw cause;
       container.problem = cause.message;
       return false;
     }
+  }
+
+  /** @throws CgroupFault where there is a cgroup that cannot be read: what was last read stays. */
+  #read(container: ContainerRecord): boolean {
+    if (container.cgroup === undefined) return false;
+    const reading = this.#cgroup.read(container.cgroup);
+    container.stale = false;
+    container.readAt = this.#clock.unix();
+    if (reading === undefined) {
+      container.own = undefined;
+      container.effective = undefined;
+      if (container.phase !== "running") return false;
+      container.phase = nextPhase(container.phase, "unlisted");
+      this.#onVanished();
+      return false;
+    }
+    container.own = known(reading.own, container.wanted);
+    container.effective = known(reading.effective, container.wanted);
+    return true;
   }
 
   /**
@@ -113,7 +118,13 @@ export class MaskMover {
    */
   settle(container: ContainerRecord, grow = true, isFresh = false): Settled {
     try {
-      if (!isFresh && !this.look(container)) return "absent";
+      if (!isFresh && !this.#read(container)) return "absent";
+    } catch (cause) {
+      if (!(cause instanceof CgroupFault)) throw cause;
+      container.problem = cause.message;
+      return this.#isOffOthers(container) ? "absent" : this.#wrong(container, container.wanted, cause.message);
+    }
+    try {
       if (container.own === undefined) return "absent";
       const { wanted, cgroup } = container;
       if (wanted === undefined || cgroup === undefined) return "absent";
@@ -130,6 +141,13 @@ export class MaskMover {
       if (cause.code === "gone") return "absent";
       return this.#wrong(container, container.wanted, cause.message);
     }
+  }
+
+  /** What cannot be read is where it was read last; what never was, where the runtime made it. */
+  #isOffOthers(container: ContainerRecord): boolean {
+    const { effective, sent, stored, wanted } = container;
+    if (effective !== undefined) return !this.#node.isTooWide(container);
+    return wanted === undefined || (sent ?? stored)?.isSubsetOf(wanted) === true;
   }
 
   /**
