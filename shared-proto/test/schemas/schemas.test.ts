@@ -7,6 +7,7 @@ import { file_kubelet_dra_v1 } from "@dracpu/shared-proto/gen/kubelet/dra_v1_pb.
 import { file_kubelet_podresources_v1 } from "@dracpu/shared-proto/gen/kubelet/podresources_v1_pb.ts";
 import { file_kubelet_pluginregistration_v1 } from "@dracpu/shared-proto/gen/kubelet/pluginregistration_v1_pb.ts";
 import { file_nri_api } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
+import { file_ttrpc_ttrpc } from "@dracpu/shared-proto/gen/ttrpc/ttrpc_pb.ts";
 import { expect } from "chai";
 
 /** What the real files say: `Message.field` to `label type = number`, `Enum.VALUE` to number, `Service.Method` to `Input -> Output`. */
@@ -68,6 +69,14 @@ function typeOf(field: DescField): string {
   }
 }
 
+/** The fields of one message from its Go struct's tags. */
+function statusTags(text: string): Facts {
+  const fields = text.matchAll(/^\s+\w+\s+(\w+)\s+`protobuf:"\w+,(\d+),opt,name=(\w+),proto3"/gm);
+  return new Map(
+    [...fields].map(([, type, number, name]) => [`Status.${name ?? ""}`, `${type ?? ""} = ${number ?? ""}`]),
+  );
+}
+
 /** What our trimmed schema says, in the same words. */
 function ours(file: DescFile): Facts {
   const facts: Facts = new Map();
@@ -96,9 +105,12 @@ function moduleCache(): string | undefined {
   }
 }
 
+/** google.rpc.Status, which modules have as generated code only. */
+const STATUS = "google.golang.org/genproto/googleapis/rpc@v0.0.0-20251029180050-ab9386a59fda/status/status.pb.go";
+
 describe("trimmed schemas of foreign protocols", () => {
   const cache = moduleCache();
-  for (const [file, path, service] of [
+  for (const [file, path, service, ...more] of [
     [file_nri_api, "github.com/containerd/nri@v0.12.3/pkg/api/api.proto", "nri.pkg.api.v1alpha1"],
     [file_kubelet_dra_v1, "k8s.io/kubelet@v0.36.3/pkg/apis/dra/v1/api.proto", "k8s.io.kubelet.pkg.apis.dra.v1"],
     [
@@ -108,18 +120,20 @@ describe("trimmed schemas of foreign protocols", () => {
     ],
     [file_kubelet_podresources_v1, "k8s.io/kubelet@v0.36.3/pkg/apis/podresources/v1/api.proto", "v1"],
     [file_kubelet_dra_health_v1alpha1, "k8s.io/kubelet@v0.36.3/pkg/apis/dra-health/v1alpha1/api.proto", "v1alpha1"],
+    [file_ttrpc_ttrpc, "github.com/containerd/ttrpc@v1.2.7/request.proto", "ttrpc", STATUS],
   ] as const) {
     it(`say what ${path} says`, function () {
-      const real = join(cache ?? "/nowhere", path);
-      if (!existsSync(real)) {
-        if (process.env["CI"] !== undefined) throw new Error(`${real} is not there; download the Go modules first`);
+      const files = [path, ...more].map((one) => join(cache ?? "/nowhere", one));
+      const missing = files.find((one) => !existsSync(one));
+      if (missing !== undefined) {
+        if (process.env["CI"] !== undefined) throw new Error(`${missing} is not there; download the Go modules first`);
         console.log(
-          `      skipped: Go's module cache lacks ${path}; node e2e/build/build.ts --download-only brings it`,
+          `      skipped: Go's module cache lacks ${missing}; node e2e/build/build.ts --download-only brings it`,
         );
         this.skip();
       }
-      const text = readFileSync(real, "utf8");
-      const theirs = parse(text);
+      const [text = "", ...structs] = files.map((one) => readFileSync(one, "utf8"));
+      const theirs = new Map([...parse(text), ...structs.flatMap((one) => [...statusTags(one)])]);
       expect(/^package ([\w.]+);/m.exec(text)?.[1]).to.equal(service);
       const facts = ours(file);
       expect(facts.size).to.be.at.least(2);
