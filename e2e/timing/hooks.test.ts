@@ -15,6 +15,7 @@ const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts"
 /** A pipe takes so much that nobody reads; the last of its pages may be begun. */
 const PIPE_BYTES = 1 << 16;
 const PAGE_BYTES = 1 << 12;
+const ROUNDS = 5;
 
 // Run after all other suites, which use every CPU there is.
 describe("the agent's hooks", function () {
@@ -48,6 +49,7 @@ describe("the agent's hooks", function () {
     agent.start();
     await agent.replace();
     await agent.synchronized();
+    await agent.claim({ cpus: "2-3" }, [{ uid: "owner", name: "owner" }]);
   });
   after(async () => {
     runtime.kill("SIGKILL");
@@ -68,14 +70,13 @@ describe("the agent's hooks", function () {
     clients = fork(join(import.meta.dirname, "abuse.ts"), sockets);
     // Compiles what is called often, and fills the pipe.
     await round(300);
-    let best = Infinity;
+    const p99s: number[] = [];
     let last: Round | undefined;
-    // Where other programs have the CPUs, more than the queue for them is lost; what is slow by itself is slow in every round.
-    for (let n = 0; n < 10 && best >= 5 && performance.now() - began < 40_000; n++) {
+    for (let n = 0; n < ROUNDS; n++) {
       last = await round(300);
       const { hooks } = last;
-      best = Math.min(
-        best,
+      // Where other programs have the CPUs, more than the queue for them is lost; half of the rounds may be spoilt by them.
+      p99s.push(
         p99(
           "without the queue for a CPU",
           hooks.map((one) => one.ms - one.queuedMs),
@@ -95,7 +96,10 @@ describe("the agent's hooks", function () {
         .map(([what, n]) => `${what} ${n}`)
         .join(", ")}`,
     );
-    expect(best, "p99 of the best round, without the queue for a CPU").to.be.below(5);
+    expect(
+      p99s.toSorted((one, other) => one - other)[(ROUNDS - 1) / 2],
+      `the middle one of ${p99s.join(", ")}`,
+    ).to.be.below(5);
     expect(last?.connections, "sessions").to.equal(1);
     expect(last?.garbage).to.equal(330);
     // On a busy machine the clients come to their turn late, too.
