@@ -88,7 +88,11 @@ describe("the driver and an odd API server", () => {
 
   it("a success that makes no sense is a fault, and the watch goes on when sense is back", async () => {
     fake.claims.set("default/a", {} as never);
-    expect(await failure(api.get("default", "a", AbortSignal.timeout(300)))).to.include("cannot be understood");
+    const asked = failure(api.get("default", "a", AbortSignal.timeout(1500)));
+    await until("it was answered", () => fake.requests.length > 1, 1400, 5);
+    fake.silent = true;
+    expect(await asked, "the last answer, where the last request got none").to.include("cannot be understood");
+    fake.silent = false;
     fake.claims.set("default/a", allocatedClaim("a", 1).claim);
     expect((await api.get("default", "a", AbortSignal.timeout(3000)))?.metadata.name).to.equal("a");
     const { publisher, ended } = publish();
@@ -102,7 +106,7 @@ describe("the driver and an odd API server", () => {
     await until("it is published", () => publisher.state().published, 8000, 20);
     for (const line of ['{"type":"ADDED"}', "null", "{"]) {
       const before = count("resourceslices?watch");
-      fake.tellOdd(line);
+      await until("a watch is told", () => fake.tellOdd(line), 8000, 5);
       await until(`it watches again after ${line}`, () => count("resourceslices?watch") > before, 8000, 5);
     }
     fake.deleteSlice([...fake.slices.keys()][0] ?? "");

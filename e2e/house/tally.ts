@@ -10,7 +10,8 @@ export default class Tally extends reporters.Spec {
     super(runner, options);
     const failed: string[] = [];
     runner.on("fail", (test, cause: unknown) => {
-      const message = cause instanceof Error ? cause.message : String(cause);
+      // Workers send plain objects.
+      const message = String((cause as Partial<Error> | undefined)?.message ?? cause);
       failed.push(`${test.fullTitle()}: ${message.replaceAll(/\s+/g, " ").slice(0, TOLD)}`);
     });
     runner.once("end", () => {

@@ -38,6 +38,8 @@ export class FakeApiServer {
   /** As a server without the feature gate of shared devices: the field is dropped without a word. */
   dropsSharedDevices = false;
   endsWatchesAtOnce = false;
+  /** Requests get no answer at all. */
+  silent = false;
   fault: Fault | undefined;
   /** Which requests `fault` is for. */
   faulty: (method: string, path: string) => boolean = () => true;
@@ -86,9 +88,10 @@ export class FakeApiServer {
     this.#watches.clear();
   }
 
-  /** A line of every watch that no server should write. */
-  tellOdd(line: string): void {
+  /** A line of every watch that no server should write. @returns whether there was a watch to tell. */
+  tellOdd(line: string): boolean {
     for (const watch of this.#watches) watch.write(`${line}\n`);
+    return this.#watches.size > 0;
   }
 
   /** Somebody else writes a slice after each of the driver's applies. */
@@ -123,6 +126,7 @@ export class FakeApiServer {
     );
     let text = "";
     for await (const chunk of request.setEncoding("utf8")) text += chunk as string;
+    if (this.silent) return;
     if (this.fault !== undefined && this.faulty(method, url.pathname)) {
       if (this.fault.code === 0) response.destroy();
       else status(response, this.fault.code, this.fault.message, this.fault.retryAfter);
