@@ -65,13 +65,15 @@ image_out() { # hash, list, container; the container without its image
   whole=${whole/"$image"/}
   echo "$whole"
 }
-spec_out() { # hash; the template's spec without both containers
+spec_out() { # hash; the template's spec without both containers, and without the image of what has ended before they began
   local spec part
   spec=$(of_revision "$1" .spec)
   for part in "$(named "$list" "$container")" "$(named "$others" "$other")"; do
     part=$(of_revision "$1" "$part")
     spec=${spec/"$part"/}
   done
+  part="\"image\":\"$(of_revision "$1" "$(named initContainers node-labels).image")\""
+  spec=${spec/"$part"/}
   echo "$spec"
 }
 differences() { # hash of the pod, hash of the template; one line each, beside images

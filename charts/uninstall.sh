@@ -40,10 +40,10 @@ k() { kubectl -n "$namespace" "$@"; }
 step=app.kubernetes.io/component check=$daemonset-uninstall-check wait=$daemonset-uninstall-wait
 
 # Nodes have the images that run there, whatever these files name.
-image_of() { k get daemonset "$1" --ignore-not-found -o "jsonpath={.spec.template.spec.$2[0].image}"; } # DaemonSet, list
+image_of() { k get daemonset "$1" --ignore-not-found -o "jsonpath={.spec.template.spec.$2.image}"; } # DaemonSet, container of a list
 # Run again when the driver is gone, this goes on with the clean-up that is under way: it was allowed to.
 for from in "$daemonset" "$daemonset-uninstall"; do
-  driver=$(image_of "$from" containers) agent=$(image_of "$from" initContainers)
+  driver=$(image_of "$from" 'containers[0]') agent=$(image_of "$from" 'initContainers[?(@.name=="nri-agent")]')
   [ -z "$driver" ] || break
 done
 goes_on=no

@@ -35,6 +35,7 @@ const topology: Command = async (argv) => (await import("./commands/topology.ts"
 const uninstall: Command = async (argv) => (await import("./commands/uninstall.ts")).uninstall(argv);
 const gather: Command = (argv) =>
   withProgress("gathering", async () => (await import("./commands/gather.ts")).gather(argv));
+const nodeLabels: Command = async (argv) => (await import("./commands/labels.ts")).keepLabels(argv);
 const from: Options = { type: "string", describe: "draw what was saved with `map -o json` or by `gather`" };
 const fold: Options = { type: "boolean", default: true, describe: "fold idle cores that are alike" };
 
@@ -173,6 +174,12 @@ async function main(): Promise<number> {
           timeout: { type: "number", default: 120, describe: "wait: for so many seconds" },
         }),
       doing(uninstall),
+    )
+    .command(
+      "node-labels",
+      "keep this node's labels, as far as the configuration speaks of them, where the agent reads them; it may not ask the API server",
+      (y) => y.options({ ...flags, to: { type: "string", describe: "the agent's state directory" } }),
+      doing(nodeLabels),
     )
     .command(
       "version",

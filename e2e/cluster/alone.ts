@@ -17,10 +17,18 @@ export interface Hands {
   replacePods(): Promise<unknown>;
 }
 
+/** As an operator runs it. @returns what it prints. */
+export async function replaceImage({ node }: ClusterWorld, name: OwnContainer["name"]): Promise<string> {
+  const kubectl = dirname(binary("kube", "kubectl"));
+  const { stdout } = await promisify(execFile)("nsenter", [...node.enter(), SCRIPT, NAMESPACE, RELEASE, name], {
+    env: { ...node.environment(), KUBECONFIG: node.kubeconfig, PATH: `${kubectl}:${process.env["PATH"] ?? ""}` },
+  });
+  return stdout.trimEnd();
+}
+
 /** Tests of each container of the installed pod alone. One claim's pod and one shared pod run all the time, and none of them notices anything. */
 export function eachAlone(world: ClusterWorld, hands: Hands): void {
   const { node } = world;
-  const kubectl = dirname(binary("kube", "kubectl"));
   let watched: { readonly claimed: number; readonly shared: number } | undefined;
 
   before(async () => {
@@ -102,10 +110,7 @@ export function eachAlone(world: ClusterWorld, hands: Hands): void {
       const image = `${REPOSITORY}/${name}:${NEXT}`;
       const isOver = podsCome(`beside-${name}`);
       await hands.takeImage(name, image);
-      const { stdout } = await promisify(execFile)("nsenter", [...node.enter(), SCRIPT, NAMESPACE, RELEASE, name], {
-        env: { ...node.environment(), KUBECONFIG: node.kubeconfig, PATH: `${kubectl}:${process.env["PATH"] ?? ""}` },
-      });
-      console.log(stdout.trimEnd().replaceAll(/^/gm, "      "));
+      console.log((await replaceImage(world, name)).replaceAll(/^/gm, "      "));
       const after = await came(name, before);
       expect(after.image).to.equal(image);
       await world.ready();

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { CHART } from "../kit/node/helm.ts";
 import { helm, INSTALL, renderInstall } from "./manifests.ts";
 
@@ -15,6 +15,7 @@ interface PodSpec {
   readonly tolerations?: readonly object[];
   readonly volumes?: readonly { readonly name: string; readonly projected?: object }[];
   readonly securityContext?: object;
+  readonly initContainers?: readonly { readonly name: string }[];
   readonly containers: readonly { readonly args: readonly string[]; readonly securityContext?: object }[];
 }
 
@@ -58,6 +59,8 @@ describe("the chart, with real helm", function () {
       ["config.driver.stateDir=/x", "stateDir"],
       ["config.agent.lever=crowbar", "lever"],
       ["config.perNode[0].settings.groupBy=machine", "matchLabels"],
+      ["config.perNode[0].matchLabels.a=b", "settings"],
+      ["config.perNode[0].matchLabels.a=b,config.perNode[0].agent.pluginIndex=20", "pluginIndex"],
       ["kubeletRootDir=var/lib/kubelet", "kubeletRootDir"],
       ["driver.startupProbe.failureThreshhold=3", "failureThreshhold"],
       ["agent.livenessProbe.periodSeconds=0", "periodSeconds"],
@@ -218,7 +221,33 @@ describe("the chart, with real helm", function () {
     const set = ["--set", "config.driver.groupBy=l3cache,config.agent.lever=file", "--set", perNode];
     const data = render("rel", ...set).find((one) => one.metadata.name === "rel-dra-driver-cpu-config")?.data ?? {};
     expect(data["driver.yaml"]).to.include("groupBy: l3cache\n").and.include("perNode:\n- matchLabels:\n    a: b\n");
-    expect(data["agent.yaml"]).to.include("lever: file\n");
+    expect(data["agent.yaml"]).to.include("lever: file\n").and.not.include("perNode");
+  });
+
+  it("has the node's labels fetched before the agent starts where settings of the agent go by them, and nowhere else", () => {
+    const entry = (n: number, what: string): string[] => ["--set", `config.perNode[${n}].${what}`];
+    const ofDriver = [...entry(0, "matchLabels.a=b"), ...entry(0, "settings.groupBy=machine")];
+    const ofAgent = [...entry(1, "matchLabels.c=d"), ...entry(1, "agent.pinMemory=true")];
+    const steps = (...args: string[]): (readonly [string, readonly string[]])[] =>
+      render("rel", ...args)
+        .filter(({ kind }) => kind === "DaemonSet")
+        .map(({ metadata, spec }) => [
+          metadata.name,
+          spec?.template?.spec.initContainers?.map((one) => one.name) ?? [],
+        ]);
+    const cleanUp = ["rel-dra-driver-cpu-uninstall", ["nri-agent"]] as const;
+    expect(steps(...ofDriver)).to.have.deep.members([["rel-dra-driver-cpu", ["nri-agent"]], cleanUp]);
+    const both = ["node-labels", "nri-agent"];
+    expect(steps(...ofDriver, ...ofAgent)).to.have.deep.members([["rel-dra-driver-cpu", both], cleanUp]);
+    const found = render("rel", ...ofDriver, ...ofAgent).find(
+      (one) => one.metadata.name === "rel-dra-driver-cpu-config",
+    );
+    const perNode = (file: string): unknown => (parse(found?.data?.[file] ?? "") as { perNode: unknown }).perNode;
+    expect(perNode("driver.yaml")).to.deep.equal([
+      { matchLabels: { a: "b" }, settings: { groupBy: "machine" } },
+      { matchLabels: { c: "d" }, settings: {} },
+    ]);
+    expect(perNode("agent.yaml")).to.deep.equal([{ matchLabels: { c: "d" }, settings: { pinMemory: true } }]);
   });
 
   it("renders what is asked for without asking the cluster: monitor, network policy, quota", () => {

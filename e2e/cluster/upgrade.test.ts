@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { allowedOf } from "../node/kernel.ts";
 import { world } from "./suite.ts";
-import { NEXT, RELEASE, until } from "./world.ts";
+import { replaceImage } from "./alone.ts";
+import { NEXT, RELEASE, REPOSITORY, until } from "./world.ts";
 
 const BUDGET_START_MS = 300;
 /** Other work on the machine slows starts; more than this is no noise. */
@@ -73,12 +74,25 @@ describe("helm upgrade and rollback", function () {
       expect((await world.seen("shared")).exec).to.equal("0");
     });
 
-  it("with settings for nodes of a label: they hold on a node that carries it", async () => {
+  it("with settings for nodes of a label: driver's and agent's hold on a node that carries it", async () => {
     await node.kubectl("label", "node", "node-a", "type=metal");
-    const entry = "config.perNode[0].matchLabels.type=metal,config.perNode[0].settings.groupBy=socket";
-    await world.helm.upgrade("--set", `image.tag=${NEXT}`, "--set", entry);
+    const entry = { matchLabels: { type: "metal" }, settings: { groupBy: "socket" }, agent: { foreignLoad: 35 } };
+    const values = ["--set", `image.tag=${NEXT}`, "--set-json", `config.perNode=${JSON.stringify([entry])}`];
+    await world.helm.upgrade(...values);
     await replaced(NEXT);
     await until("devices by socket", async () => (await grouped()).includes("cpudevsocket"), 20_000, 200);
+    expect(await world.ownLogs("nri-agent")).to.include('"foreignLoad":35');
+  });
+
+  it("driver: its image is replaced in such a pod, too, whose first step goes by the template's image", async () => {
+    const { id } = await world.own("nri-agent");
+    const image = `${REPOSITORY}/driver:0.1.0`;
+    await world.helm.upgrade("--reuse-values", "--set", `updateStrategy.type=OnDelete,driver.image=${image}`);
+    console.log((await replaceImage(world, "driver")).replaceAll(/^/gm, "      "));
+    expect(await world.own("driver")).to.include({ image });
+    expect((await world.own("nri-agent")).id, "the agent's container").to.equal(id);
+    expect((await world.ownPod()).metadata.uid, "the pod").to.equal(pod);
+    expect(await world.seen("claimed")).to.deep.equal({ exec: "1", first: "1", cgroup: "1" });
   });
 
   it("has sockets that answer soon", () => {

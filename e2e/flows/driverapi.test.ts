@@ -151,7 +151,7 @@ describe("the driver and an odd API server", () => {
   it("labels that cannot be remembered are used", async () => {
     fake.nodeLabels = { type: "metal", other: "x" };
     const memory = {
-      load: () => Promise.resolve(undefined),
+      lastSeen: () => undefined,
       save: () => Promise.reject(new Error("Cannot write node-labels.json: the disk is full; free space on it")),
     };
     expect(await nodeLabels(api, memory, NODE, ["type"], log)).to.deep.equal({ type: "metal" });

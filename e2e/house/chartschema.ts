@@ -1,5 +1,5 @@
 import { DRIVER_SETTINGS, NODE_SETTINGS } from "@dracpu/driver/config/settings.ts";
-import { AGENT_SETTINGS } from "@dracpu/nri-agent/config/settings.ts";
+import { AGENT_NODE_SETTINGS, AGENT_SETTINGS } from "@dracpu/nri-agent/config/settings.ts";
 import type { Setting } from "@dracpu/shared-proto/settings/settings.ts";
 
 /** Settings that the chart makes itself: paths that it mounts, ports that it opens, what the downward API tells, and who the pod is. */
@@ -86,12 +86,17 @@ export const VALUES_SCHEMA = {
     imagePullSecrets: list(closed({ name: text }, ["name"])),
     config: closed({
       driver: settings(DRIVER_SETTINGS),
-      perNode: list(
-        closed({ matchLabels: { ...labels, minProperties: 1 }, settings: settings(NODE_SETTINGS) }, [
-          "matchLabels",
-          "settings",
-        ]),
-      ),
+      perNode: list({
+        ...closed(
+          {
+            matchLabels: { ...labels, minProperties: 1 },
+            settings: settings(NODE_SETTINGS),
+            agent: settings(AGENT_NODE_SETTINGS),
+          },
+          ["matchLabels"],
+        ),
+        anyOf: [{ required: ["settings"] }, { required: ["agent"] }],
+      }),
       agent: settings(AGENT_SETTINGS),
     }),
     kubeletRootDir: path,

@@ -10,7 +10,8 @@ import { lastWords } from "@dracpu/shared-proto/lifecycle/lastwords.ts";
 import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { commandFirst } from "@dracpu/shared-proto/settings/commandfirst.ts";
-import { flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
+import { LabelsFile } from "@dracpu/shared-proto/disk/labelsfile.ts";
+import { configIn, flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { alone } from "@dracpu/shared-proto/socket/alone.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
@@ -19,11 +20,21 @@ import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
 const KNOWN = ["SettingsFault", "ConnectError", "SyntaxError"];
 
 async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
-  const values = resolveSettings(AGENT_SETTINGS, argv, process.env);
+  const file = configIn(AGENT_SETTINGS, argv, process.env);
+  const everywhere = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env, {}, file));
+  const labels = file.perNode.length === 0 ? {} : new LabelsFile(everywhere.stateDir).lastSeen();
+  const values = resolveSettings(AGENT_SETTINGS, argv, process.env, labels, file);
   const settings = agentSettings(values);
   const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });
   log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
   log.info("configuration in force", { configuration: values });
+  if (labels === undefined)
+    log.warn(
+      "this node's labels are not known here, so settings by label do not hold; `dracpu node-labels` has to run before the agent",
+      {
+        file: new LabelsFile(settings.stateDir).path,
+      },
+    );
   obeyLogLevel(log, settings.logLevel);
   const status = await runProgram(async (program) => {
     const parts = await alone(program, ["agent", "dracpu-agent"], settings.stateDir, log, () => import("./compose.ts"));

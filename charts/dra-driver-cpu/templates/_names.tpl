@@ -58,10 +58,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "inspectSocket" "/run/dra-driver-cpu/inspect/inspect.sock"
   "stateDir" "/var/lib/dra-driver-cpu/driver"
   "bindAddress" (printf ":%d" (int .Values.driver.port)) }}
-{{- if .Values.config.perNode }}
-{{- $_ := set $paths "perNode" .Values.config.perNode }}
+{{- /* With the labels of the agent's entries, which the driver reads for it. */}}
+{{- $perNode := list }}
+{{- range .Values.config.perNode }}
+{{- $perNode = append $perNode (dict "matchLabels" .matchLabels "settings" (.settings | default dict)) }}
 {{- end }}
+{{- with $perNode }}{{ $_ := set $paths "perNode" . }}{{ end }}
 {{- merge $paths .Values.config.driver | toYaml }}
+{{- end }}
+
+{{- define "dracpu.agentPerNode" -}}
+{{- $perNode := list }}
+{{- range .Values.config.perNode }}
+{{- if .agent }}{{ $perNode = append $perNode (dict "matchLabels" .matchLabels "settings" .agent) }}{{ end }}
+{{- end }}
+{{- toJson $perNode }}
 {{- end }}
 
 {{- define "dracpu.agentConfig" -}}
@@ -73,6 +84,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "cgroupRoot" "/host/cgroup"
   "bindAddress" (printf ":%d" (int .Values.agent.port)) }}
 {{- if .Values.agent.hostProc }}{{ $_ := set $paths "hostProc" "/host/proc" }}{{ end }}
+{{- with fromJsonArray (include "dracpu.agentPerNode" .) }}{{ $_ := set $paths "perNode" . }}{{ end }}
 {{- merge $paths .Values.config.agent | toYaml }}
 {{- end }}
 

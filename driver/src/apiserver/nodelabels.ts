@@ -1,11 +1,10 @@
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
+import type { Labels } from "@dracpu/shared-proto/settings/settings.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { ApiServer } from "./apiserver.ts";
 import { ApiFault } from "./fault.ts";
 
 const ASK_MS = 2000;
-
-type Labels = Readonly<Record<string, string>>;
 
 /**
  * Labels of this node that the configuration speaks of: the API server's, or where it does not answer those of last time; without either it is asked
@@ -13,7 +12,7 @@ type Labels = Readonly<Record<string, string>>;
  */
 export async function nodeLabels(
   api: ApiServer,
-  memory: { load(): Promise<Labels | undefined>; save(labels: Labels): Promise<void> },
+  memory: { lastSeen(): Labels | undefined; save(labels: Labels): Promise<void> },
   nodeName: string,
   keys: readonly string[],
   log: PrepareLog,
@@ -30,7 +29,7 @@ export async function nodeLabels(
       return labels;
     } catch (cause) {
       if (!(cause instanceof ApiFault)) throw cause;
-      const before = await memory.load();
+      const before = memory.lastSeen();
       log.warn("this node's labels cannot be read, and the configuration has settings by label", {
         cause: cause.message,
         using: before === undefined ? "nothing: waiting" : "those of last time",

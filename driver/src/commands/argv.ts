@@ -1,6 +1,6 @@
+import { LabelsFile } from "@dracpu/shared-proto/disk/labelsfile.ts";
 import { labelsSpokenOf, resolveSettings, type Values } from "@dracpu/shared-proto/settings/settings.ts";
 import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/settings.ts";
-import { LabelsFile } from "../disk/labelsfile.ts";
 
 /** What yargs made of the command line. */
 export type Argv = Readonly<Record<string, unknown>>;
@@ -12,7 +12,7 @@ export type Command = (argv: Argv) => Promise<number>;
 export function valuesOf(argv: Argv, env: Readonly<Record<string, string | undefined>> = process.env): Values {
   const values = resolveSettings(DRIVER_SETTINGS, argv, env);
   if (labelsSpokenOf(DRIVER_SETTINGS, argv, env).length === 0) return values;
-  return resolveSettings(DRIVER_SETTINGS, argv, env, new LabelsFile(String(values["stateDir"])).lastSeen());
+  return resolveSettings(DRIVER_SETTINGS, argv, env, new LabelsFile(String(values["stateDir"])).lastSeen() ?? {});
 }
 
 /** @throws SettingsFault */

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LabelsFile } from "@dracpu/shared-proto/disk/labelsfile.ts";
 import { labelsSpokenOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { expect } from "chai";
 import { valuesOf as valuesFor } from "../../src/commands/argv.ts";
 import { DRIVER_SETTINGS } from "../../src/config/settings.ts";
-import { LabelsFile } from "../../src/disk/labelsfile.ts";
 
 const FILE = `
 groupBy: socket

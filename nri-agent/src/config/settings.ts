@@ -55,6 +55,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
   },
   {
     key: "lever",
+    perNode: true,
     flag: "lever",
     type: "string",
     choices: ["auto", "kernel", "file", "runtime"],
@@ -63,6 +64,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
   },
   {
     key: "pinMemory",
+    perNode: true,
     flag: "pin-memory",
     type: "boolean",
     default: false,
@@ -71,6 +73,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
   },
   {
     key: "foreignLoad",
+    perNode: true,
     flag: "foreign-load",
     type: "number",
     default: 20,
@@ -114,6 +117,7 @@ export const AGENT_SETTINGS: readonly Setting[] = [
   },
   {
     key: "logLevel",
+    perNode: true,
     flag: "log-level",
     type: "string",
     choices: ["debug", "info", "warn", "error"],
@@ -121,6 +125,9 @@ export const AGENT_SETTINGS: readonly Setting[] = [
     describe: "Least severe log lines that are written",
   },
 ];
+
+/** Those that an entry `perNode` of the file may set. */
+export const AGENT_NODE_SETTINGS: readonly Setting[] = AGENT_SETTINGS.filter((one) => one.perNode === true);
 
 export interface AgentSettings {
   readonly nriSocket: string;

@@ -1,0 +1,111 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
+
+const main = (of: string): string => join(import.meta.dirname, "..", "..", of, "src", "main.ts");
+const CONFIG = `
+perNode:
+- matchLabels: {type: metal}
+  settings: {}
+`;
+const AGENT_CONFIG = `
+lever: file
+perNode:
+- matchLabels: {type: metal}
+  settings: {pinMemory: true, lever: runtime}
+`;
+
+describe("settings of the agent by the node's labels", function () {
+  this.timeout(60_000);
+  const dir = mkdtempSync(join(tmpdir(), "nl-"));
+  const state = join(dir, "agent");
+  const file = join(state, "node-labels.json");
+  const fake = new FakeApiServer();
+  before(async () => {
+    writeFileSync(join(dir, "driver.yaml"), CONFIG);
+    writeFileSync(join(dir, "agent.yaml"), AGENT_CONFIG);
+    await fake.listen();
+    fake.kubeconfig(join(dir, "kubeconfig"));
+  });
+  after(async () => {
+    await fake.close();
+    rmSync(dir, { recursive: true });
+  });
+  const ended = (of: string, ...args: string[]): Promise<{ status: number; lines: string[] }> =>
+    new Promise((resolve) => {
+      const child = execFile(process.execPath, [main(of), ...args], { timeout: 20_000 }, (_cause, stdout, stderr) =>
+        resolve({ status: child.exitCode ?? -1, lines: `${stdout}${stderr}`.trim().split("\n") }),
+      );
+    });
+  const keep = (): ReturnType<typeof ended> =>
+    ended(
+      "driver",
+      "node-labels",
+      `--config=${join(dir, "driver.yaml")}`,
+      `--to=${state}`,
+      "--node-name=n",
+      `--kubeconfig=${join(dir, "kubeconfig")}`,
+    );
+  /** The agent ends at once, for what it is given is no cgroup file system; what it goes by it has said before. */
+  const inForce = async (): Promise<{ configuration: unknown[]; said: string }> => {
+    const { lines } = await ended(
+      "nri-agent",
+      "run",
+      `--config=${join(dir, "agent.yaml")}`,
+      `--state-dir=${state}`,
+      `--cgroup-root=${dir}`,
+    );
+    const { configuration = {} } = JSON.parse(lines[1] ?? "{}") as { configuration?: Record<string, unknown> };
+    return { configuration: [configuration["lever"], configuration["pinMemory"]], said: lines.join("\n") };
+  };
+
+  it("do not hold where the labels are not known, and the log says so", async () => {
+    const { configuration, said } = await inForce();
+    expect(configuration).to.deep.equal(["file", false]);
+    expect(said).to.include("settings by label do not hold").and.include(file);
+  });
+
+  it("hold where the driver's first step has kept the labels that are spoken of, and no others", async () => {
+    fake.nodeLabels = { type: "metal", other: "x" };
+    expect((await keep()).status).to.equal(0);
+    expect(JSON.parse(readFileSync(file, "utf8"))).to.deep.equal({ type: "metal" });
+    expect(await inForce())
+      .to.deep.include({ configuration: ["runtime", true] })
+      .with.property("said")
+      .that.does.not.include("do not hold");
+  });
+
+  it("are those of last time while the API server is away", async () => {
+    fake.fault = { code: 503, message: "no etcd" };
+    const { status, lines } = await keep();
+    expect([status, lines.join("\n").includes("those of last time")]).to.deep.equal([0, true]);
+    fake.fault = undefined;
+  });
+
+  it("are not gone by where a label has changed and cannot be kept: the step fails, and is tried again", async () => {
+    fake.nodeLabels = { type: "virtual" };
+    rmSync(file);
+    mkdirSync(file);
+    const { status, lines } = await keep();
+    expect(status).to.equal(1);
+    expect(lines.join("\n")).to.include("Cannot write").and.include("could not be kept where the agent reads them");
+    rmSync(file, { recursive: true });
+    expect((await keep()).status).to.equal(0);
+    expect((await inForce()).configuration).to.deep.equal(["file", false]);
+  });
+
+  it("do not hold by a file that is none of ours", async () => {
+    for (const text of ["null", "{", '"metal"', '{"type":["metal"]}']) {
+      writeFileSync(file, text);
+      expect((await inForce()).configuration, text).to.deep.equal(["file", false]);
+    }
+  });
+
+  it("are refused where the step is not told where they go", async () => {
+    const { status, lines } = await ended("driver", "node-labels");
+    expect([status, lines]).to.deep.equal([2, ["dracpu: Name the agent's state directory with --to."]]);
+  });
+});
