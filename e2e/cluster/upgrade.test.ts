@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { allowedOf } from "../node/kernel.ts";
 import { world } from "./suite.ts";
+import { CHART } from "../kit/node/helm.ts";
 import { replaceImage } from "./alone.ts";
 import { NEXT, RELEASE, REPOSITORY, until } from "./world.ts";
 
@@ -87,7 +88,9 @@ describe("helm upgrade and rollback", function () {
   it("driver: its image is replaced in such a pod, too, whose first step goes by the template's image", async () => {
     const { id } = await world.own("nri-agent");
     const image = `${REPOSITORY}/driver:0.1.0`;
-    await world.helm.upgrade("--reuse-values", "--set", `updateStrategy.type=OnDelete,driver.image=${image}`);
+    // helm would wait for a pod that nobody replaces.
+    const values = ["--reuse-values", "--set", `updateStrategy.type=OnDelete,driver.image=${image}`];
+    await world.helm.run("upgrade", RELEASE, CHART, ...values);
     console.log((await replaceImage(world, "driver")).replaceAll(/^/gm, "      "));
     expect(await world.own("driver")).to.include({ image });
     expect((await world.own("nri-agent")).id, "the agent's container").to.equal(id);
