@@ -177,8 +177,13 @@ async function main(): Promise<number> {
     )
     .command(
       "node-labels",
-      "keep this node's labels, as far as the configuration speaks of them, where the agent reads them; it may not ask the API server",
-      (y) => y.options({ ...flags, to: { type: "string", describe: "the agent's state directory" } }),
+      "keep labels of this node where the agent reads them, which may not ask the API server",
+      (y) =>
+        y.options({
+          ...flags,
+          label: { type: "string", describe: "key of a label; may be given again" },
+          to: { type: "string", describe: "the agent's state directory" },
+        }),
       doing(nodeLabels),
     )
     .command(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the real-system suites need and this machine lacks. Idempotent; needs root only where something is missing.
 set -euo pipefail
-packages="binutils gcc libc6-dev libseccomp-dev pkg-config openssl iproute2 util-linux busybox-static qemu-system-x86 e2fsprogs cpio hwloc-nox strace chromium-headless-shell fonts-dejavu-core"
+packages="binutils gcc libc6-dev libseccomp-dev pkg-config openssl iproute2 util-linux busybox-static qemu-system-x86 e2fsprogs cpio mmdebstrap hwloc-nox strace chromium-headless-shell fonts-dejavu-core"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" || missing="$missing $package"

@@ -9,6 +9,8 @@ export interface Template {
   readonly agentArg?: string;
   readonly driverArg?: string;
   readonly volume?: string;
+  /** Of the step before the agent, where there is one. */
+  readonly labels?: { readonly image: string; readonly arg: string };
 }
 
 interface PlayedPod {
@@ -29,8 +31,14 @@ const RESOURCES = {
 } as const;
 
 function containersOf(template: Template): object {
+  const { labels } = template;
   return {
-    initContainers: [{ name: "nri-agent", args: ["run", template.agentArg ?? ""], image: template.agent }],
+    initContainers: [
+      ...(labels === undefined
+        ? []
+        : [{ name: "node-labels", args: ["node-labels", labels.arg], image: labels.image }]),
+      { name: "nri-agent", args: ["run", template.agentArg ?? ""], image: template.agent },
+    ],
     containers: [{ name: "driver", args: ["run", template.driverArg ?? ""], image: template.driver }],
   };
 }

@@ -100,7 +100,21 @@ describe("replace-image.sh", function () {
     expect((await run()).out).to.equal("node a: nri-agent is reg/agent:2, driver and agent agree\n");
   });
 
+  const LABELS = { image: "reg/driver:1", arg: "--label=a" };
+  it("goes on where a step that has ended would be of another image: it is not replaced", async () => {
+    cluster = new DaemonSetServer({ ...OLD, labels: LABELS });
+    cluster.addPod("a");
+    cluster.setTemplate({ ...NEW, labels: { ...LABELS, image: "reg/driver:2" } });
+    expect(await run()).to.include({ status: 0 });
+    expect(cluster.pods[0]?.agent).to.equal("reg/agent:2");
+  });
+
   for (const [what, template, says] of [
+    [
+      "a step before the agent that the template has and it has not",
+      { ...NEW, labels: LABELS },
+      "the pod itself: volumes",
+    ],
     [
       "the other image",
       { ...NEW, driver: "reg/driver:2" },

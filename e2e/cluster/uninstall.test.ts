@@ -8,6 +8,8 @@ import { world } from "./suite.ts";
 import { NAMESPACE, RELEASE, until } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
+/** The agent is not the first of the pod's init containers then. */
+const BY_LABEL = { matchLabels: { type: "any" }, agent: { foreignLoad: 35 } };
 const KINDS =
   "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,deviceclasses";
 
@@ -121,7 +123,10 @@ describe("helm uninstall", function () {
     const dir = join(node.dir, "without-hooks");
     mkdirSync(dir);
     symlinkSync(join(ROOT, "charts"), join(dir, "charts"));
-    writeFileSync(join(dir, "values.yaml"), "config: {driver: {groupBy: machine}}\n");
+    writeFileSync(
+      join(dir, "values.yaml"),
+      `config: ${JSON.stringify({ driver: { groupBy: "machine" }, perNode: [BY_LABEL] })}\n`,
+    );
     const text = readFileSync(join(ROOT, "docs", "install.md"), "utf8");
     const commands = /### Without helm's hooks[\s\S]*?```\n([\s\S]*?)```/.exec(text)?.[1] ?? expect.fail("no commands");
     const path = [dirname(binary("kube", "kubectl")), dirname(binary("helm", "helm"))].join(":");

@@ -155,7 +155,7 @@ export class ClusterWorld extends NodePods {
         const path = ["get", "pod", "-n", NAMESPACE, metadata.name, "-o"];
         const text = await this.node.kubectl(
           ...path,
-          'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.status.initContainerStatuses[0].ready}',
+          'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.status.initContainerStatuses[?(@.name=="nri-agent")].ready}',
         );
         return text === "Truetrue";
       },

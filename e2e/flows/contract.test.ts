@@ -168,7 +168,7 @@ for (const how of ["in process", "over its socket"] as const) {
         container("p1", "x", { cdi: [`dra.k8s.io/cpu=claim-${CLAIM}-cpus`], gate: true }),
       );
       expect(reply.adjust?.linux?.resources?.cpu).to.deep.include({ cpus: "2-3" });
-      expect(reply.adjust?.linux?.resources?.cpu?.quota?.value).to.equal(-1n);
+      expect(reply.adjust?.linux?.resources?.cpu?.quota?.value).to.equal(0n);
       expect(reply.adjust?.mounts.map((mount) => mount.destination)).to.deep.equal(["-/run/dra-driver-cpu/gate-v1"]);
       expect(reply.adjust?.env.map((one) => `${one.key}=${one.value}`)).to.deep.equal(["DRA_CPUS=2-3"]);
       again.enforcer.stop();

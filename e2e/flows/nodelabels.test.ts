@@ -1,16 +1,13 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { FakeApiServer } from "../kit/fakecluster/apiserver.ts";
+import { until } from "../kit/node/processes.ts";
 
 const main = (of: string): string => join(import.meta.dirname, "..", "..", of, "src", "main.ts");
-const CONFIG = `
-perNode:
-- matchLabels: {type: metal}
-  settings: {}
-`;
 const AGENT_CONFIG = `
 lever: file
 perNode:
@@ -25,7 +22,6 @@ describe("settings of the agent by the node's labels", function () {
   const file = join(state, "node-labels.json");
   const fake = new FakeApiServer();
   before(async () => {
-    writeFileSync(join(dir, "driver.yaml"), CONFIG);
     writeFileSync(join(dir, "agent.yaml"), AGENT_CONFIG);
     await fake.listen();
     fake.kubeconfig(join(dir, "kubeconfig"));
@@ -40,15 +36,15 @@ describe("settings of the agent by the node's labels", function () {
         resolve({ status: child.exitCode ?? -1, lines: `${stdout}${stderr}`.trim().split("\n") }),
       );
     });
-  const keep = (): ReturnType<typeof ended> =>
-    ended(
-      "driver",
-      "node-labels",
-      `--config=${join(dir, "driver.yaml")}`,
-      `--to=${state}`,
-      "--node-name=n",
-      `--kubeconfig=${join(dir, "kubeconfig")}`,
-    );
+  const words = (...more: string[]): string[] => [
+    "node-labels",
+    "--label=type",
+    ...more,
+    `--to=${state}`,
+    "--node-name=n",
+    `--kubeconfig=${join(dir, "kubeconfig")}`,
+  ];
+  const keep = (...more: string[]): ReturnType<typeof ended> => ended("driver", ...words(...more));
   /** The agent ends at once, for what it is given is no cgroup file system; what it goes by it has said before. */
   const inForce = async (): Promise<{ configuration: unknown[]; said: string }> => {
     const { lines } = await ended(
@@ -82,7 +78,23 @@ describe("settings of the agent by the node's labels", function () {
     fake.fault = { code: 503, message: "no etcd" };
     const { status, lines } = await keep();
     expect([status, lines.join("\n").includes("those of last time")]).to.deep.equal([0, true]);
+    // It insists for a while: one answer that fails is no reason to go by what may have changed.
+    expect(fake.requests.filter((one) => one.includes("/nodes/")).length).to.be.above(5);
     fake.fault = undefined;
+  });
+
+  it("are asked for until they are known where last time's are of other settings, and a signal ends that as a failure", async () => {
+    fake.fault = { code: 503, message: "no etcd" };
+    const child = spawn(process.execPath, [main("driver"), ...words("--label=zone")]);
+    let said = "";
+    child.stdout.on("data", (text: Buffer) => (said += text.toString()));
+    await until("it waits", () => said.includes("nothing: waiting"), 20_000, 20);
+    child.kill("SIGTERM");
+    const [status] = (await once(child, "exit")) as [number];
+    expect(status).to.equal(143);
+    fake.fault = undefined;
+    expect((await keep("--label=zone")).status).to.equal(0);
+    expect(JSON.parse(readFileSync(file, "utf8"))).to.deep.equal({ type: "metal", zone: null });
   });
 
   it("are not gone by where a label has changed and cannot be kept: the step fails, and is tried again", async () => {
@@ -105,7 +117,9 @@ describe("settings of the agent by the node's labels", function () {
   });
 
   it("are refused where the step is not told where they go", async () => {
-    const { status, lines } = await ended("driver", "node-labels");
-    expect([status, lines]).to.deep.equal([2, ["dracpu: Name the agent's state directory with --to."]]);
+    for (const args of [["--to=/a"], ["--label=a"]]) {
+      const { status, lines } = await ended("driver", "node-labels", ...args);
+      expect([status, lines[0]?.includes("with --to, and with --label")]).to.deep.equal([2, true]);
+    }
   });
 });

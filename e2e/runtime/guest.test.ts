@@ -3,7 +3,7 @@ import type { GuestRun } from "../kit/guest/boot.ts";
 import { runInGuest } from "../kit/guest/program.ts";
 import { binary } from "../build/build.ts";
 import { FULL } from "./nativelab.ts";
-import { MASK_ROWS, MODE_ROWS, PARTITION_ROWS, ROWS_OF_FULL } from "./guest/rows.ts";
+import { MASK_ROWS, MODE_ROWS, PARTITION_ROWS, ROWS_OF_FULL, SYSTEMD_ROWS } from "./guest/rows.ts";
 
 /** Of `--guest`: this one alone. */
 const only = process.env["DRACPU_GUEST"] ?? "";
@@ -16,6 +16,7 @@ for (const [kernel, program, rows, limitSeconds, files] of [
   ["6.12", "partitions", PARTITION_ROWS, 1200, older],
   ["6.12", "modes", MODE_ROWS, 1200, () => []],
   ["6.1", "masks", MASK_ROWS, 900, () => []],
+  ["6.12", "systemd", SYSTEMD_ROWS, 600, () => []],
 ] as const) {
   if (!program.includes(only)) continue;
   describe(`16 CPUs, cgroup v2, kernel ${kernel}: ${program}`, function () {
@@ -29,6 +30,7 @@ for (const [kernel, program, rows, limitSeconds, files] of [
         limitSeconds: FULL ? 2 * limitSeconds : limitSeconds,
         files: files(),
         env,
+        systemd: program === "systemd",
       });
       console.log(`    guest done in ${run.seconds.toFixed(0)} s`);
       for (const line of run.output.split("\n"))

@@ -22,7 +22,8 @@ const KNOWN = ["SettingsFault", "ConnectError", "SyntaxError"];
 async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const file = configIn(AGENT_SETTINGS, argv, process.env);
   const everywhere = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env, {}, file));
-  const labels = file.perNode.length === 0 ? {} : new LabelsFile(everywhere.stateDir).lastSeen();
+  const kept = new LabelsFile(everywhere.stateDir);
+  const labels = file.perNode.length === 0 ? {} : kept.lastSeen();
   const values = resolveSettings(AGENT_SETTINGS, argv, process.env, labels, file);
   const settings = agentSettings(values);
   const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });
@@ -31,9 +32,7 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   if (labels === undefined)
     log.warn(
       "this node's labels are not known here, so settings by label do not hold; `dracpu node-labels` has to run before the agent",
-      {
-        file: new LabelsFile(settings.stateDir).path,
-      },
+      { file: kept.path },
     );
   obeyLogLevel(log, settings.logLevel);
   const status = await runProgram(async (program) => {

@@ -58,10 +58,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "inspectSocket" "/run/dra-driver-cpu/inspect/inspect.sock"
   "stateDir" "/var/lib/dra-driver-cpu/driver"
   "bindAddress" (printf ":%d" (int .Values.driver.port)) }}
-{{- /* With the labels of the agent's entries, which the driver reads for it. */}}
 {{- $perNode := list }}
 {{- range .Values.config.perNode }}
-{{- $perNode = append $perNode (dict "matchLabels" .matchLabels "settings" (.settings | default dict)) }}
+{{- if .settings }}{{ $perNode = append $perNode (pick . "matchLabels" "settings") }}{{ end }}
 {{- end }}
 {{- with $perNode }}{{ $_ := set $paths "perNode" . }}{{ end }}
 {{- merge $paths .Values.config.driver | toYaml }}
@@ -102,6 +101,48 @@ capabilities: { drop: [ALL] }
 seccompProfile: { type: RuntimeDefault }
 {{- with .Values.seLinuxOptions }}
 seLinuxOptions: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "dracpu.driverEnv" -}}
+- name: NODE_NAME
+  valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
+# For who looks by kubectl exec.
+- { name: DRACPU_CONFIG, value: /etc/dracpu/driver.yaml }
+{{- with .Values.driver.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The agent starts before the driver and may not ask the API server: what its settings by label go by is fetched for it. Of root: the chart's; perNode: the entries. */}}
+{{- define "dracpu.nodeLabels" -}}
+{{- $keys := list }}
+{{- range .perNode }}{{ $keys = concat $keys (keys .matchLabels) }}{{ end -}}
+{{- with .root -}}
+name: node-labels
+image: {{ include "dracpu.driverImage" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - node-labels
+  - --config=/etc/dracpu/driver.yaml
+  - --to=/var/lib/dra-driver-cpu/agent
+  {{- range $keys | uniq | sortAlpha }}
+  - {{ printf "--label=%s" . | quote }}
+  {{- end }}
+  {{- range .Values.driver.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
+env: {{- include "dracpu.driverEnv" . | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+resources: {{- toYaml .Values.driver.resources | nindent 2 }}
+securityContext: {{- include "dracpu.securityContext" . | nindent 2 }}
+volumeMounts:
+  - { name: config, mountPath: /etc/dracpu, readOnly: true }
+  - { name: agent-state, mountPath: /var/lib/dra-driver-cpu/agent }
+  - { name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true }
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

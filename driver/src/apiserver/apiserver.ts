@@ -44,7 +44,7 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
         if (!cause.isTransient) throw cause;
         // A request that the end of the time cut off says less than the answer before it.
         if (signal.aborted) throw before ?? cause;
-        before = cause;
+        if (cause.code !== 0 || cause.reason === "BadBody") before = cause;
         await pause(Math.max(backoff.nextMs(), Math.min(cause.retryAfterMs, 5000)), signal);
         if (signal.aborted) throw cause;
       }

@@ -1,26 +1,39 @@
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
-import type { Labels } from "@dracpu/shared-proto/settings/settings.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { ApiServer } from "./apiserver.ts";
 import { ApiFault } from "./fault.ts";
 
 const ASK_MS = 2000;
 
+/** Of a node; `null`: it does not carry that one. */
+export type KnownLabels = Readonly<Record<string, string | null>>;
+
+export interface LabelsMemory {
+  lastSeen(): KnownLabels | undefined;
+  save(labels: KnownLabels): Promise<void>;
+}
+
 /**
  * Labels of this node that the configuration speaks of: the API server's, or where it does not answer those of last time; without either it is asked
  * until it answers, since a guess would change what the node offers.
+ *
+ * @param keys a memory that lacks one of them is of another configuration, and none.
+ * @param insistMs how long it is asked before those of last time are taken.
  */
 export async function nodeLabels(
   api: ApiServer,
-  memory: { lastSeen(): Labels | undefined; save(labels: Labels): Promise<void> },
+  memory: LabelsMemory,
   nodeName: string,
   keys: readonly string[],
   log: PrepareLog,
-): Promise<Labels> {
+  insistMs = 0,
+): Promise<KnownLabels> {
+  const end = performance.now() + insistMs;
+  let said = "";
   for (;;) {
     try {
       const all = await api.nodeLabels(nodeName, AbortSignal.timeout(ASK_MS));
-      const labels = Object.fromEntries(Object.entries(all).filter(([key]) => keys.includes(key)));
+      const labels = Object.fromEntries(keys.map((key) => [key, all[key] ?? null]));
       await memory.save(labels).catch((cause: unknown) => {
         log.warn("this node's labels cannot be remembered for a start without the API server", {
           cause: (cause as Error).message,
@@ -30,12 +43,17 @@ export async function nodeLabels(
     } catch (cause) {
       if (!(cause instanceof ApiFault)) throw cause;
       const before = memory.lastSeen();
-      log.warn("this node's labels cannot be read, and the configuration has settings by label", {
-        cause: cause.message,
-        using: before === undefined ? "nothing: waiting" : "those of last time",
-      });
-      if (before !== undefined) return before;
-      await pause(ASK_MS, new AbortController().signal);
+      const isKnown = before !== undefined && keys.every((key) => key in before);
+      const isLast = isKnown && performance.now() >= end;
+      const using = isLast ? "those of last time" : "nothing: waiting";
+      if (`${using} ${cause.message}` !== said)
+        log.warn("this node's labels cannot be read, and the configuration has settings by label", {
+          cause: cause.message,
+          using,
+        });
+      said = `${using} ${cause.message}`;
+      if (isLast) return before;
+      await pause(Math.min(ASK_MS, isKnown ? 500 : ASK_MS), new AbortController().signal);
     }
   }
 }

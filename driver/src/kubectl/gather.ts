@@ -4,6 +4,7 @@ import { DRIVER_NAME } from "@dracpu/shared-proto/contract/names.ts";
 import { DOCTOR_LAYOUT } from "../cli/doctor.ts";
 import { holderViews } from "../cluster/cluster.ts";
 import { writeArchive, type Piece } from "../host/archive.ts";
+import type { PodView } from "./api.ts";
 import { checksOf, type PluginCommand } from "./commands.ts";
 import { askNode, nodeOf } from "./target.ts";
 
@@ -34,7 +35,7 @@ export const gather: PluginCommand = async (reach, argv) => {
     checks: checksOf((await looked).picture.findings),
   }));
   for (const pod of await reach.api.drivers(node, reach.selector))
-    for (const container of ["driver", "nri-agent"])
+    for (const container of containersOf(pod))
       for (const previous of [false, true]) {
         const life = previous ? "before its last restart" : "now";
         await add(`logs/${pod.metadata.name}/${container}${previous ? "-previous" : ""}.log`, `its log ${life}`, () =>
@@ -52,3 +53,9 @@ export const gather: PluginCommand = async (reach, argv) => {
   for (const { name, why } of missing) console.error(`left out: ${name}: ${why}`);
   return 0;
 };
+
+/** The agent's settings by label have a step before it, of which there may be nothing else than a log. */
+function containersOf({ spec }: PodView): string[] {
+  const steps = (spec?.initContainers ?? []).filter((one) => one.name === "node-labels");
+  return [...steps.map((one) => one.name), "driver", "nri-agent"];
+}

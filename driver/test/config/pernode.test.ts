@@ -66,6 +66,8 @@ describe("settings by the node's labels", () => {
 - matchLabels: {a: b}
   settings: {}
   setings: {}
+- matchLabels: {a: c}
+  settings: {keepShared: -7, l3: maybe}
 `;
     expect(() => resolveSettings(DRIVER_SETTINGS, argvOf(wrong), {}))
       .to.throw(SettingsFault)
@@ -74,6 +76,8 @@ describe("settings by the node's labels", () => {
       .and.includes('perNode[0]: unknown setting "stateDir"')
       .and.includes("perNode[0]: keepShared has to be a number")
       .and.includes("perNode[1] has to have matchLabels")
-      .and.includes('perNode[2]: unknown key "setings"');
+      .and.includes('perNode[2]: unknown key "setings"')
+      .and.includes("perNode[3]: keepShared: -7 is no number of CPUs")
+      .and.includes('perNode[3]: l3: "maybe" is none of prefer');
   });
 });

@@ -9,6 +9,8 @@ export interface PodHandle {
   readonly name: string;
   readonly uid: string;
   readonly config: object;
+  /** Below the cgroup root. */
+  readonly cgroup: string;
   readonly logs: string;
 }
 
@@ -17,7 +19,7 @@ export interface ContainerHandle {
   readonly name: string;
   readonly pod: PodHandle;
   readonly pid: number;
-  /** Below the cgroup root, as with the cgroupfs driver. */
+  /** Below the cgroup root. */
   readonly cgroup: string;
   /** `Cpus_allowed_list` of the container's first process, from the kernel. */
   allowed(): string;
@@ -46,19 +48,23 @@ export class Pods {
   readonly #cgroups = new Map<string, string>();
   #count = 0;
 
-  /** @param root the top-level cgroup of all pods, such as `/kubepods`. */
+  /** @param root the top-level cgroup of all pods: `/kubepods` with the cgroupfs driver, `kubepods.slice` with systemd's. */
   constructor(cri: Cri, dir: string, root: string) {
     this.cri = cri;
     this.#dir = dir;
     this.#root = root;
   }
 
-  async pod(name: string, qos: "" | "besteffort" | "burstable" = "besteffort"): Promise<PodHandle> {
+  async pod(
+    name: string,
+    qos: "" | "besteffort" | "burstable" = "besteffort",
+    runtimeHandler = "",
+  ): Promise<PodHandle> {
     this.#count += 1;
     const uid = `${String(this.#count).padStart(8, "0")}-0000-4000-8000-${Date.now().toString(16).padStart(12, "0")}`;
     const logs = join(this.#dir, "podlogs", uid);
     mkdirSync(logs, { recursive: true });
-    const parent = [this.#root, qos, `pod${uid}`].filter((part) => part !== "").join("/");
+    const [parent, cgroup] = this.#cgroupOf([qos, `pod${uid}`].filter((part) => part !== ""));
     const config = {
       metadata: { name, uid, namespace: "default", attempt: 0 },
       logDirectory: logs,
@@ -67,9 +73,21 @@ export class Pods {
         securityContext: { namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER } },
       },
     };
-    const { podSandboxId } = await this.cri.call("runPodSandbox", { config });
-    this.#cgroups.set(podSandboxId, parent);
-    return { id: podSandboxId, name, uid, config: { ...config, parent }, logs };
+    const { podSandboxId } = await this.cri.call("runPodSandbox", { config, runtimeHandler });
+    this.#cgroups.set(podSandboxId, cgroup);
+    return { id: podSandboxId, name, uid, config, cgroup, logs };
+  }
+
+  /** As the kubelet names them (v1.36.3, kubelet/cm/cgroup_manager_linux.go). @returns what the runtime is told, and where it is. */
+  #cgroupOf(parts: readonly string[]): readonly [string, string] {
+    const stem = /^(.+)\.slice$/.exec(this.#root)?.[1];
+    if (stem === undefined) {
+      const path = [this.#root, ...parts].join("/");
+      return [path, path];
+    }
+    const names = [stem, ...parts.map((part) => part.replaceAll("-", "_"))];
+    const slices = names.map((_, n) => `${names.slice(0, n + 1).join("-")}.slice`);
+    return [slices.at(-1) ?? "", `/${slices.join("/")}`];
   }
 
   async create(pod: PodHandle, name: string, options: ContainerOptions = {}): Promise<string> {
@@ -100,14 +118,14 @@ export class Pods {
     await this.cri.call("startContainer", { containerId: id });
     const { info } = await this.cri.call("containerStatus", { containerId: id, verbose: true });
     const { pid } = JSON.parse(info["info"] ?? "{}") as { pid: number };
-    const { parent } = pod.config as { parent: string };
+    const unit = this.#root.endsWith(".slice") ? `cri-containerd-${id}.scope` : id;
     const log = join(pod.logs, `${name}.log`);
     return {
       id,
       name,
       pod,
       pid,
-      cgroup: `${parent}/${id}`,
+      cgroup: `${pod.cgroup}/${unit}`,
       allowed: () => list(readFileSync(`/proc/${pid}/status`, "utf8")),
       first: () => list(readFileSync(log, "utf8")),
       environment: () => [...readFileSync(log, "utf8").matchAll(/ (DRA_\S+=\S*)/g)].map(([, line]) => line ?? ""),

@@ -10,6 +10,8 @@ export interface GuestOptions {
   /** Folder that becomes `/job` (read-only); `/job/run.sh` is run. */
   readonly job: string;
   readonly limitSeconds: number;
+  /** The root disk; by default the one whose first process is a script. */
+  readonly root?: string;
   /** qemu's -smp; 16 CPUs on 2 sockets, 4 L3 caches, SMT 2 by default. */
   readonly smp?: string;
 }
@@ -52,7 +54,7 @@ async function boot(options: GuestOptions): Promise<GuestRun> {
       kernel: options.kernel,
       shape: options.smp === undefined ? TWO_SOCKETS : { ...TWO_SOCKETS, smp: options.smp },
       disks: [
-        { file: rootDisk(), mode: "snapshot" },
+        { file: options.root ?? rootDisk(), mode: "snapshot" },
         { file: join(dir, "job.ext4"), mode: "readonly" },
       ],
       ports: { out: `file,path=${join(dir, "out.log")}` },

@@ -10,12 +10,15 @@ export interface GuestContainerdOptions {
   readonly dir?: string;
   /** A shim of its version lies beside it; by default the guest's own. */
   readonly program?: string;
+  /** runc asks systemd for cgroups, as where a kubelet's `cgroupDriver` is systemd. */
+  readonly systemd?: boolean;
 }
 
 /** containerd inside the guest; hooks may take long there. One at a time. */
 export class GuestContainerd {
   readonly dir: string;
   readonly #program: string;
+  readonly #root: string;
   readonly nriSocket = "/var/run/nri/nri.sock";
   readonly cdiDir = "/var/run/cdi";
   readonly cpusets = "/sys/fs/cgroup/kubepods";
@@ -24,7 +27,8 @@ export class GuestContainerd {
   #cri: Cri | undefined;
   #pods: Pods | undefined;
 
-  constructor({ dir = "/tmp/lab", program = "/bin/containerd" }: GuestContainerdOptions = {}) {
+  constructor({ dir = "/tmp/lab", program = "/bin/containerd", systemd = false }: GuestContainerdOptions = {}) {
+    this.#root = systemd ? "kubepods.slice" : "/kubepods";
     this.dir = dir;
     this.#program = program;
   }
@@ -52,10 +56,7 @@ root = '${this.dir}/root'
   sandbox = 'localhost/probe:1'
 [plugins.'io.containerd.cri.v1.runtime']
   enable_cdi = true
-[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-  runtime_type = 'io.containerd.runc.v2'
-  runtime_path = '${this.#program}-shim-runc-v2'
-[plugins.'io.containerd.nri.v1.nri']
+${this.#runtimes()}[plugins.'io.containerd.nri.v1.nri']
   disable = false
   plugin_request_timeout = '20s'
   plugin_registration_timeout = '30s'
@@ -75,7 +76,20 @@ root = '${this.dir}/root'
     const cri = new Cri(SOCKET);
     this.#cri = cri;
     await until("the CRI answers", async () => (await cri.call("version", { version: "v1" })).runtimeName, 60_000, 200);
-    this.#pods = new Pods(cri, this.dir, "/kubepods");
+    this.#pods = new Pods(cri, this.dir, this.#root);
+  }
+
+  /** By the names that pods ask for. */
+  #runtimes(): string {
+    const isSystemd = this.#root.endsWith(".slice");
+    const runtime = (name: string): string => `[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}]
+  runtime_type = 'io.containerd.runc.v2'
+  runtime_path = '${this.#program}-shim-runc-v2'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.${name}.options]
+  BinaryName = '/bin/${name}'
+  SystemdCgroup = ${isSystemd}
+`;
+    return ["runc", ...(isSystemd ? ["crun"] : [])].map(runtime).join("");
   }
 
   async removeAll(): Promise<void> {

@@ -37,7 +37,7 @@ const MODULES = [
   "bridge",
 ];
 
-function run(program: string, args: readonly string[], cwd?: string): string {
+export function run(program: string, args: readonly string[], cwd?: string): string {
   return execFileSync(program, args, {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
@@ -46,7 +46,7 @@ function run(program: string, args: readonly string[], cwd?: string): string {
 }
 
 /** Makes something in the cache, whole or not at all. */
-function cached(name: string, make: (dir: string) => void): string {
+export function cached(name: string, make: (dir: string) => void): string {
   const target = join(cacheDir(), name);
   if (existsSync(target)) return target;
   mkdirSync(cacheDir(), { recursive: true });
@@ -82,14 +82,19 @@ export function kernelFiles(kernel: Kernel): { vmlinuz: string; initrd: string }
   return { vmlinuz: join(dir, "vmlinuz"), initrd: join(dir, "initrd.img") };
 }
 
+/** Where this machine has Debian from, whose key is in `keyring`. */
+export function debian(): { uri: string; security: string | undefined; keyring: string } {
+  const sources = readFileSync("/etc/apt/sources.list.d/debian.sources", "utf8");
+  const [uri = "", security] = [...sources.matchAll(/^URIs:\s*(\S+)$/gm)].map((m) => m[1]);
+  return { uri, security, keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" };
+}
+
 /** Downloads the suite's cloud kernel with an apt state of its own. */
 function download(suite: string, work: string): string {
-  const sources = readFileSync("/etc/apt/sources.list.d/debian.sources", "utf8");
-  const uris = [...sources.matchAll(/^URIs:\s*(\S+)$/gm)].map((m) => m[1] ?? "");
-  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-  const lines = [`deb [signed-by=${keyring}] ${uris[0] ?? ""} ${suite} main`];
-  if (suite === "bookworm" && uris[1] !== undefined)
-    lines.push(`deb [signed-by=${keyring}] ${uris[1]} ${suite}-security main`);
+  const { uri, security, keyring } = debian();
+  const lines = [`deb [signed-by=${keyring}] ${uri} ${suite} main`];
+  if (suite === "bookworm" && security !== undefined)
+    lines.push(`deb [signed-by=${keyring}] ${security} ${suite}-security main`);
   mkdirSync(join(work, "lists", "partial"), { recursive: true });
   mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
   writeFileSync(join(work, "status"), "");
@@ -150,12 +155,19 @@ function initrd(modules: string, out: string, work: string): void {
   run("sh", ["-c", `cd '${root}' && find . | LC_ALL=C sort | cpio -o -H newc --quiet > '${out}'`]);
 }
 
-/** The guest's root disk: busybox, Node, containerd, runc, lscpu, lstopo, `more` programs and the libraries that they need, copied from this machine. */
-export function rootDisk(more: readonly string[] = []): string {
-  const binaries = [
+/** What every guest has beside its system. */
+export function programs(): string[] {
+  return [
     process.execPath,
     ...["containerd", "containerd-shim-runc-v2", "ctr"].map((name) => binary("containerd", name)),
     binary("runc", "runc"),
+  ];
+}
+
+/** The guest's root disk: busybox, Node, containerd, runc, lscpu, lstopo, `more` programs and the libraries that they need, copied from this machine. */
+export function rootDisk(more: readonly string[] = []): string {
+  const binaries = [
+    ...programs(),
     // What the topology is compared with.
     "/usr/bin/lscpu",
     "/usr/bin/lstopo-no-graphics",

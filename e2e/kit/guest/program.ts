@@ -8,6 +8,7 @@ import { shipped } from "../../../images/environment.ts";
 import { writeImage } from "../image/image.ts";
 import { bootGuest, type GuestRun } from "./boot.ts";
 import { kernelFiles, rootDisk, type Kernel } from "./image.ts";
+import { systemdDisk } from "./systemd.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 /** An emulated machine takes seconds to compile a program. As in the images, that has been done before; the cache is found by paths relative to it. */
@@ -25,6 +26,8 @@ export interface GuestProgram {
   /** Files that lie beside them in `/job`. */
   readonly files?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Its first process is systemd. */
+  readonly systemd?: boolean;
 }
 
 /** Node compiles all modules of a program before it runs the first, which ends it here: this program is the guest's. */
@@ -36,10 +39,10 @@ function compile(file: string, env: NodeJS.ProcessEnv): void {
 
 /** Boots the guest with both products' bundles, a container image and a program, and runs that. */
 export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
-  const { kernel, program, limitSeconds, bundles = [], files = [], env = {} } = options;
+  const { kernel, program, limitSeconds, bundles = [], files = [], env = {}, systemd = false } = options;
   // Made before the clock runs: they come from the network and from this machine's libraries once.
   kernelFiles(kernel);
-  rootDisk();
+  const root = systemd ? systemdDisk() : rootDisk();
   const job = mkdtempSync(join(tmpdir(), "gj-"));
   try {
     const compiled = { ...process.env, ...COMPILED, NODE_COMPILE_CACHE: join(job, "compiled") };
@@ -63,7 +66,7 @@ export async function runInGuest(options: GuestProgram): Promise<GuestRun> {
     const words = Object.entries(inside).map(([key, value]) => `${key}='${value}' `);
     writeFileSync(join(job, "run.sh"), `#!/bin/sh\ncd /tmp && ${words.join("")}exec node /job/program.mjs\n`);
     chmodSync(join(job, "run.sh"), 0o755);
-    return await bootGuest({ kernel, job, limitSeconds });
+    return await bootGuest({ kernel, job, limitSeconds, root });
   } finally {
     rmSync(job, { recursive: true, force: true });
   }

@@ -27,6 +27,7 @@ export class Lab {
     lever: "auto" | "kernel" | "file",
     online: string,
     nriSocket = "/var/run/nri/nri.sock",
+    options: GuestContainerdOptions = {},
   ): Promise<Lab> {
     const agent = new AgentProcess({
       dir: "/tmp/lab",
@@ -38,7 +39,7 @@ export class Lab {
       bindAddress: "127.0.0.1:8081",
       more: ["--pin-memory"],
     });
-    const containerd = new GuestContainerd();
+    const containerd = new GuestContainerd(options);
     await containerd.start(() => agent.start());
     return new Lab(agent, containerd);
   }

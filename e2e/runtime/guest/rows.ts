@@ -62,3 +62,14 @@ export const MODE_ROWS = [
   "both programs killed: a new container stays off the claim's CPUs, and all is as it was when they are back",
   "the partitions that unit tests play are those of this kernel, after every one of random writes",
 ] as const;
+
+/** runc 1.4 and crun 1.21, side by side, ask systemd for cgroups, as on most clusters. */
+export const SYSTEMD_ROWS = [
+  "the kernel lever in systemd's scopes: claims' containers alone from their first instruction, their quota lifted",
+  "systemd reloaded, executed anew, and writing its scopes again: nobody moves",
+  "CRI updates of claims' containers and of shared ones",
+  "agent killed: a new container stays off; systemd reloaded meanwhile",
+  "the claims' CPUs are everybody's when their containers are gone",
+  "the file lever: what systemd reloaded writes into its scopes is put right, also a property that somebody sets; the claim's container stays",
+  "the runtime lever: what systemd reloaded writes into its scopes is put right; the claim's container stays",
+] as const;

@@ -20,7 +20,7 @@ import { checkPartitions } from "./holding.ts";
 import { nameOf } from "./neighbours.ts";
 import { HookRefusal, type RuntimeHooks, type Session, type SessionFacts } from "./hooks.ts";
 import { marksOf, newRecord } from "./record.ts";
-import { pinReply, sharedReply } from "./replies.ts";
+import { noQuota, pinReply, sharedReply } from "./replies.ts";
 import { partitionFile } from "./updates.ts";
 import type { EnforcerParts } from "./parts.ts";
 
@@ -212,7 +212,7 @@ export class HookHandler implements RuntimeHooks {
     record.stored = cpus;
     record.storedType = this.#p.node.specType(record);
     this.#p.clock.later(UPDATE_REPLY_SETTLES_MS, () => this.#settleGrants(record, (one) => one === grant));
-    const cpu = { cpus: cpus.toString(), ...(record.role === "claim" ? { quota: { value: -1n } } : {}) };
+    const cpu = { cpus: cpus.toString(), ...(record.role === "claim" ? { quota: noQuota(container) } : {}) };
     const resources = { cpu, unified: partitionFile(record.storedType) };
     const others: ContainerUpdate[] = this.#p.updates.forReply(record.ref.id);
     const update = [{ containerId: record.ref.id, linux: { resources } }, ...others];

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import {
   CreateContainerResponseSchema,
+  type Container,
   type ContainerUpdate,
   type CreateContainerResponse,
 } from "@dracpu/shared-proto/gen/nri/api_pb.ts";
@@ -14,6 +15,16 @@ export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateCont
     adjust: { linux: { resources: { cpu: { cpus: cpus.toString() } } } },
     update,
   });
+}
+
+/**
+ * No CFS quota. 0 is none for a container that is made, and for one that has none the runtime leaves it so; -1 takes one away, and is not said where there is none:
+ * with the systemd cgroup driver, crun before 1.22 makes a quota of 1 % of a CPU of it (containers/crun 4db005a5).
+ *
+ * @param container as the runtime tells it; none of one that is made.
+ */
+export function noQuota(container?: Container): { value: bigint } {
+  return { value: (container?.linux?.resources?.cpu?.quota?.value ?? 0n) > 0n ? -1n : 0n };
 }
 
 /**
@@ -40,7 +51,7 @@ export function pinReply(
       mounts: gates.map((destination) => ({ destination: `-${destination}` })),
       env: [{ key: names.cpusVariable, value: cpus.toString() }],
       linux: {
-        resources: { cpu: { cpus: cpus.toString(), mems, quota: { value: -1n } }, unified: partitionFile(type) },
+        resources: { cpu: { cpus: cpus.toString(), mems, quota: noQuota() }, unified: partitionFile(type) },
       },
     },
     update,

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { writeWhole } from "./whole.ts";
 
 const MAX_BYTES = 1 << 20;
-type Labels = Readonly<Record<string, string>>;
+/** `null`: the node does not carry it. */
+type KnownLabels = Readonly<Record<string, string | null>>;
 
 /** The node's labels as they were last seen: for a start while the API server is away, and for who may not ask it. */
 export class LabelsFile {
@@ -14,18 +15,18 @@ export class LabelsFile {
   }
 
   /** @returns `undefined` where there is no file that can be read. */
-  lastSeen(): Labels | undefined {
+  lastSeen(): KnownLabels | undefined {
     try {
       if (statSync(this.path).size > MAX_BYTES) return undefined;
       const found: unknown = JSON.parse(readFileSync(this.path, "utf8"));
-      return typeof found === "object" && found !== null ? (found as Labels) : undefined;
+      return typeof found === "object" && found !== null ? (found as KnownLabels) : undefined;
     } catch {
       return undefined;
     }
   }
 
   /** @throws DiskFault */
-  save(labels: Labels): Promise<void> {
+  save(labels: KnownLabels): Promise<void> {
     return writeWhole(this.path, `${JSON.stringify(labels)}\n`);
   }
 }

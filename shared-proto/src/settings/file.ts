@@ -3,6 +3,7 @@ import { closest, distance } from "fastest-levenshtein";
 import { LineCounter, parseDocument } from "yaml";
 import { flatMapping } from "./flat.ts";
 import type { Labels, Setting, Values } from "./settings.ts";
+import { wrongWith } from "./value.ts";
 
 /** A configuration that cannot be used; the text holds every offender, one a line. */
 export class SettingsFault extends Error {
@@ -74,7 +75,14 @@ function entriesIn(entries: unknown, settings: readonly Setting[], path: string,
       return [];
     }
     if (Object.keys(other).length > 0) wrong.push(`${at}: unknown key ${JSON.stringify(Object.keys(other)[0])}`);
-    return [{ matchLabels: matchLabels as Labels, values: valuesIn(given, settings, at, wrong) }];
+    const values = valuesIn(given, settings, at, wrong);
+    // The entry of a label that no node carries yet may be wrong, too.
+    for (const setting of settings) {
+      const value = values[setting.key];
+      const why = value === undefined ? undefined : wrongWith(setting, value);
+      if (why !== undefined) wrong.push(`${at}: ${setting.key}: ${why}`);
+    }
+    return [{ matchLabels: matchLabels as Labels, values }];
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Options } from "yargs";
 import { readConfigFile, SettingsFault, type ConfigFile } from "./file.ts";
+import { wrongWith } from "./value.ts";
 
 export { SettingsFault };
 
@@ -27,6 +28,7 @@ export interface Setting {
 
 export type Values = Readonly<Record<string, string | number | boolean>>;
 
+/** What an entry asks for. */
 export type Labels = Readonly<Record<string, string>>;
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -72,7 +74,7 @@ export function resolveSettings(
   settings: readonly Setting[],
   argv: Readonly<Record<string, unknown>>,
   env: Env,
-  labels: Labels = {},
+  labels: Readonly<Record<string, string | null>> = {},
   { base, perNode }: ConfigFile = configIn(settings, argv, env),
 ): Values {
   const values: Record<string, string | number | boolean> = {};
@@ -96,18 +98,7 @@ export function resolveSettings(
       values[setting.key] = Number(value);
   }
   for (const setting of settings) {
-    const value = values[setting.key];
-    if (setting.choices !== undefined && !setting.choices.includes(String(value))) {
-      wrong.push(
-        `${setting.key} (--${setting.flag}): ${JSON.stringify(value)} is none of ${setting.choices.join(", ")}`,
-      );
-      continue;
-    }
-    if (setting.type === "number" && !Number.isInteger(value)) {
-      wrong.push(`${setting.key} (--${setting.flag}): ${JSON.stringify(value)} is no whole number`);
-      continue;
-    }
-    const why = setting.check?.(String(value));
+    const why = wrongWith(setting, values[setting.key]);
     if (why !== undefined) wrong.push(`${setting.key} (--${setting.flag}): ${why}`);
   }
   if (wrong.length > 0) throw new SettingsFault(wrong.join("\n"));
