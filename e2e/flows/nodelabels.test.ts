@@ -61,7 +61,7 @@ describe("settings of the agent by the node's labels", function () {
   it("do not hold where the labels are not known, and the log says so", async () => {
     const { configuration, said } = await inForce();
     expect(configuration).to.deep.equal(["file", false]);
-    expect(said).to.include("settings by label do not hold").and.include(file);
+    expect(said).to.include("settings that go by them do not hold").and.include(file);
   });
 
   it("hold where the driver's first step has kept the labels that are spoken of, and no others", async () => {
@@ -93,6 +93,11 @@ describe("settings of the agent by the node's labels", function () {
     const [status] = (await once(child, "exit")) as [number];
     expect(status).to.equal(143);
     fake.fault = undefined;
+    writeFileSync(file, '{"other":"x"}');
+    expect(await inForce())
+      .to.deep.include({ configuration: ["file", false] })
+      .with.property("said")
+      .that.includes("do not hold");
     expect((await keep("--label=zone")).status).to.equal(0);
     expect(JSON.parse(readFileSync(file, "utf8"))).to.deep.equal({ type: "metal", zone: null });
   });

@@ -3,7 +3,7 @@ import { globSync } from "node:fs";
 import { join } from "node:path";
 
 // The agent on real containerd without a kubelet, then in emulated machines; the topology against lscpu and hwloc. `--full`: long versions; `--only native|guest|topology`: one part;
-// `--guest partitions|masks|modes`: of the guests this one.
+// `--guest partitions|masks|modes|systemd`: of the guests this one.
 if (process.getuid?.() !== 0) {
   console.error("npm run test:runtime needs root: it makes namespaces and cgroups, and runs containerd");
   process.exit(1);

@@ -11,7 +11,13 @@ import { runProgram } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { createLog } from "@dracpu/shared-proto/observe/log.ts";
 import { commandFirst } from "@dracpu/shared-proto/settings/commandfirst.ts";
 import { LabelsFile } from "@dracpu/shared-proto/disk/labelsfile.ts";
-import { configIn, flagsOf, resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
+import {
+  configIn,
+  flagsOf,
+  labelsSpokenOf,
+  resolveSettings,
+  SettingsFault,
+} from "@dracpu/shared-proto/settings/settings.ts";
 import { plainRun } from "@dracpu/shared-proto/settings/plainrun.ts";
 import { alone } from "@dracpu/shared-proto/socket/alone.ts";
 import { AGENT_SETTINGS, agentSettings } from "./config/settings.ts";
@@ -23,16 +29,18 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const file = configIn(AGENT_SETTINGS, argv, process.env);
   const everywhere = agentSettings(resolveSettings(AGENT_SETTINGS, argv, process.env, {}, file));
   const kept = new LabelsFile(everywhere.stateDir);
-  const labels = file.perNode.length === 0 ? {} : kept.lastSeen();
+  const spokenOf = labelsSpokenOf(AGENT_SETTINGS, argv, process.env, file);
+  const labels = spokenOf.length === 0 ? {} : kept.lastSeen();
+  const unknown = spokenOf.filter((key) => labels === undefined || !(key in labels));
   const values = resolveSettings(AGENT_SETTINGS, argv, process.env, labels, file);
   const settings = agentSettings(values);
   const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });
   log.info("dracpu-agent starts", { version: VERSION, node: process.version, pid: process.pid });
   log.info("configuration in force", { configuration: values });
-  if (labels === undefined)
+  if (unknown.length > 0)
     log.warn(
-      "this node's labels are not known here, so settings by label do not hold; `dracpu node-labels` has to run before the agent",
-      { file: kept.path },
+      "labels of this node are not known here, so settings that go by them do not hold; `dracpu node-labels` has to run before the agent",
+      { labels: unknown, file: kept.path },
     );
   obeyLogLevel(log, settings.logLevel);
   const status = await runProgram(async (program) => {

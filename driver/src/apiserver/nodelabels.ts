@@ -1,12 +1,10 @@
+import type { KnownLabels } from "@dracpu/shared-proto/disk/labelsfile.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import type { PrepareLog } from "../prepare/ports.ts";
 import type { ApiServer } from "./apiserver.ts";
 import { ApiFault } from "./fault.ts";
 
 const ASK_MS = 2000;
-
-/** Of a node; `null`: it does not carry that one. */
-export type KnownLabels = Readonly<Record<string, string | null>>;
 
 export interface LabelsMemory {
   lastSeen(): KnownLabels | undefined;
@@ -45,7 +43,11 @@ export async function nodeLabels(
       const before = memory.lastSeen();
       const isKnown = before !== undefined && keys.every((key) => key in before);
       const isLast = isKnown && performance.now() >= end;
-      const using = isLast ? "those of last time" : "nothing: waiting";
+      const using = isLast
+        ? "those of last time"
+        : isKnown
+          ? "those of last time, unless it answers soon"
+          : "nothing: waiting";
       if (`${using} ${cause.message}` !== said)
         log.warn("this node's labels cannot be read, and the configuration has settings by label", {
           cause: cause.message,

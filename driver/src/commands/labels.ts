@@ -1,10 +1,10 @@
-import { LabelsFile } from "@dracpu/shared-proto/disk/labelsfile.ts";
+import { LabelsFile, type KnownLabels } from "@dracpu/shared-proto/disk/labelsfile.ts";
 import { createLog, type LogWriter } from "@dracpu/shared-proto/observe/log.ts";
 import { resolveSettings, SettingsFault } from "@dracpu/shared-proto/settings/settings.ts";
 import { privateDirectory } from "@dracpu/shared-proto/socket/listen.ts";
 import { ApiServer } from "../apiserver/apiserver.ts";
 import { ApiHttp } from "../apiserver/http.ts";
-import { nodeLabels, type KnownLabels } from "../apiserver/nodelabels.ts";
+import { nodeLabels } from "../apiserver/nodelabels.ts";
 import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/settings.ts";
 import { textOf, type Command } from "./argv.ts";
 

@@ -176,6 +176,7 @@ export function rootDisk(more: readonly string[] = []): string {
   const key = createHash("sha256")
     .update(binaries.join("\n"))
     .update(readFileSync(join(HERE, "init.sh")))
+    .update(readFileSync(join(HERE, "job.sh")))
     .digest("hex")
     .slice(0, 16);
   return join(
@@ -216,8 +217,13 @@ export function rootDisk(more: readonly string[] = []): string {
       writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
       writeFileSync(join(root, "etc/group"), "root:x:0:\n");
       writeFileSync(join(root, "etc/hosts"), "127.0.0.1 localhost guest\n");
-      copyFileSync(join(HERE, "init.sh"), join(root, "sbin/init"));
-      chmodSync(join(root, "sbin/init"), 0o755);
+      for (const [script, at] of [
+        ["init.sh", "sbin/init"],
+        ["job.sh", "sbin/job"],
+      ] as const) {
+        copyFileSync(join(HERE, script), join(root, at));
+        chmodSync(join(root, at), 0o755);
+      }
       makeDisk(root, join(out, "root.ext4"), 600);
       rmSync(root, { recursive: true });
     }),

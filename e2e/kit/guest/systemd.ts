@@ -11,6 +11,7 @@ const UNIT = `[Unit]
 After=dbus.socket
 [Service]
 ExecStart=/sbin/job
+ExecStopPost=/bin/systemctl poweroff -ff
 Delegate=yes
 [Install]
 WantedBy=multi-user.target
@@ -29,7 +30,7 @@ export function systemdDisk(): string {
   const binaries = programs();
   const key = createHash("sha256")
     .update([...binaries, UNIT, ...MASKED, WANTED].join("\n"))
-    .update(readFileSync(join(HERE, "systemd-job.sh")))
+    .update(readFileSync(join(HERE, "job.sh")))
     .digest("hex")
     .slice(0, 16);
   return join(
@@ -56,7 +57,7 @@ export function systemdDisk(): string {
         rmSync(join(units, unit), { force: true });
         symlinkSync("/dev/null", join(units, unit));
       }
-      copyFileSync(join(HERE, "systemd-job.sh"), join(root, "usr/sbin/job"));
+      copyFileSync(join(HERE, "job.sh"), join(root, "usr/sbin/job"));
       chmodSync(join(root, "usr/sbin/job"), 0o755);
       makeDisk(root, join(out, "root.ext4"), 600);
       rmSync(root, { recursive: true });

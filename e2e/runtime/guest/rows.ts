@@ -70,6 +70,6 @@ export const SYSTEMD_ROWS = [
   "CRI updates of claims' containers and of shared ones",
   "agent killed: a new container stays off; systemd reloaded meanwhile",
   "the claims' CPUs are everybody's when their containers are gone",
-  "the file lever: what systemd reloaded writes into its scopes is put right, also a property that somebody sets; the claim's container stays",
-  "the runtime lever: what systemd reloaded writes into its scopes is put right; the claim's container stays",
+  "the file lever: systemd reloaded, and a property that somebody sets is put right; the claim's container stays",
+  "the runtime lever: systemd reloaded, and writing its scopes again: nobody moves",
 ] as const;

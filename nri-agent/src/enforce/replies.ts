@@ -18,13 +18,16 @@ export function sharedReply(cpus: CpuSet, update: ContainerUpdate[]): CreateCont
 }
 
 /**
- * No CFS quota. 0 is none for a container that is made, and for one that has none the runtime leaves it so; -1 takes one away, and is not said where there is none:
- * with the systemd cgroup driver, crun before 1.22 makes a quota of 1 % of a CPU of it (containers/crun 4db005a5).
+ * No CFS quota. 0 is none for a container that is made; -1 takes one away. In systemd's scopes -1 is not said without need: crun before 1.22 makes 1 % of a CPU of it
+ * (containers/crun 4db005a5), and for 0 the runtime leaves what the container has. Where there is one, runc takes it away, and crun cannot.
  *
  * @param container as the runtime tells it; none of one that is made.
  */
 export function noQuota(container?: Container): { value: bigint } {
-  return { value: (container?.linux?.resources?.cpu?.quota?.value ?? 0n) > 0n ? -1n : 0n };
+  if (container === undefined) return { value: 0n };
+  const { cgroupsPath = "", resources } = container.linux ?? {};
+  const isScope = cgroupsPath.includes(":");
+  return { value: isScope && (resources?.cpu?.quota?.value ?? 0n) <= 0n ? 0n : -1n };
 }
 
 /**

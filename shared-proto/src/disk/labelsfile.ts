@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { writeWhole } from "./whole.ts";
 
 const MAX_BYTES = 1 << 20;
-/** `null`: the node does not carry it. */
-type KnownLabels = Readonly<Record<string, string | null>>;
+/** Of a node; `null`: it does not carry that one. */
+export type KnownLabels = Readonly<Record<string, string | null>>;
 
 /** The node's labels as they were last seen: for a start while the API server is away, and for who may not ask it. */
 export class LabelsFile {
