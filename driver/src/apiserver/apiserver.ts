@@ -33,7 +33,7 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
   async get(namespace: string, name: string, signal: AbortSignal): Promise<ResourceClaim | undefined> {
     const path = `${RESOURCE}/namespaces/${encodeURIComponent(namespace)}/resourceclaims/${encodeURIComponent(name)}`;
     const backoff = new Backoff(100, 2000);
-    let before: ApiFault | undefined;
+    let answered: ApiFault | undefined;
     for (;;) {
       try {
         const request: ApiRequest = { method: "GET", path, signal };
@@ -42,11 +42,10 @@ export class ApiServer implements ClaimReader, SliceApi, EventApi, StatusApi, Al
         if (!(cause instanceof ApiFault)) throw cause;
         if (cause.isGone("resourceclaims", name)) return undefined;
         if (!cause.isTransient) throw cause;
-        // A request that the end of the time cut off says less than the answer before it.
-        if (signal.aborted) throw before ?? cause;
-        if (cause.code !== 0 || cause.reason === "BadBody") before = cause;
+        if (cause.code !== 0 || cause.reason === "BadBody") answered = cause;
         await pause(Math.max(backoff.nextMs(), Math.min(cause.retryAfterMs, 5000)), signal);
-        if (signal.aborted) throw cause;
+        // A request without an answer says less than the last answer.
+        if (signal.aborted) throw answered ?? cause;
       }
     }
   }
