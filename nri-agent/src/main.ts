@@ -31,7 +31,7 @@ async function run(argv: Readonly<Record<string, unknown>>): Promise<number> {
   const kept = new LabelsFile(everywhere.stateDir);
   const spokenOf = labelsSpokenOf(AGENT_SETTINGS, argv, process.env, file);
   const labels = spokenOf.length === 0 ? {} : kept.lastSeen();
-  const unknown = spokenOf.filter((key) => labels === undefined || !(key in labels));
+  const unknown = spokenOf.filter((key) => !Object.hasOwn(labels ?? {}, key));
   const values = resolveSettings(AGENT_SETTINGS, argv, process.env, labels, file);
   const settings = agentSettings(values);
   const log = createLog({ level: settings.logLevel, program: "dracpu-agent" });

@@ -5,6 +5,7 @@ import type { ApiServer } from "./apiserver.ts";
 import { ApiFault } from "./fault.ts";
 
 const ASK_MS = 2000;
+const INSISTING_MS = 500;
 
 export interface LabelsMemory {
   lastSeen(): KnownLabels | undefined;
@@ -41,7 +42,7 @@ export async function nodeLabels(
     } catch (cause) {
       if (!(cause instanceof ApiFault)) throw cause;
       const before = memory.lastSeen();
-      const isKnown = before !== undefined && keys.every((key) => key in before);
+      const isKnown = before !== undefined && keys.every((key) => Object.hasOwn(before, key));
       const isLast = isKnown && performance.now() >= end;
       const using = isLast
         ? "those of last time"
@@ -55,7 +56,7 @@ export async function nodeLabels(
         });
       said = `${using} ${cause.message}`;
       if (isLast) return before;
-      await pause(Math.min(ASK_MS, isKnown ? 500 : ASK_MS), new AbortController().signal);
+      await pause(isKnown ? INSISTING_MS : ASK_MS, new AbortController().signal);
     }
   }
 }

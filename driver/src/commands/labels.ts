@@ -8,7 +8,7 @@ import { nodeLabels } from "../apiserver/nodelabels.ts";
 import { DRIVER_SETTINGS, driverSettings, type DriverSettings } from "../config/settings.ts";
 import { textOf, type Command } from "./argv.ts";
 
-const ENDS = { SIGTERM: 143, SIGINT: 130 } as const;
+const ENDS = ["SIGTERM", "SIGINT"] as const;
 /** A pod's first step may come before its network. */
 const INSIST_MS = 10_000;
 
@@ -16,8 +16,8 @@ export interface Asking {
   /** Where they are remembered for a start without the API server. */
   readonly dir: string;
   readonly insistMs: number;
-  /** Status where a signal ends it. */
-  readonly endsWith: (status: number) => number;
+  /** Exit status where a signal ends it. */
+  readonly endsWith: number;
 }
 
 /** Nothing has begun that a signal would have to end, and the first process of a container has no end by default. */
@@ -25,19 +25,16 @@ export async function labelsHere(
   settings: DriverSettings,
   keys: readonly string[],
   log: LogWriter,
-  asking: Asking = { dir: settings.stateDir, insistMs: 0, endsWith: () => 0 },
+  asking: Asking = { dir: settings.stateDir, insistMs: 0, endsWith: 0 },
 ): Promise<KnownLabels> {
-  const ends = Object.entries(ENDS).map(([signal, status]) => {
-    const end = (): never => process.exit(asking.endsWith(status));
-    process.once(signal, end);
-    return () => process.off(signal, end);
-  });
+  const end = (): never => process.exit(asking.endsWith);
+  for (const signal of ENDS) process.once(signal, end);
   try {
     privateDirectory(asking.dir);
     const api = new ApiServer(new ApiHttp(settings.kubeconfig), log);
     return await nodeLabels(api, new LabelsFile(asking.dir), settings.nodeName, keys, log, asking.insistMs);
   } finally {
-    for (const off of ends) off();
+    for (const signal of ENDS) process.off(signal, end);
   }
 }
 
@@ -52,7 +49,7 @@ export const keepLabels: Command = async (argv) => {
   const settings = driverSettings(resolveSettings(DRIVER_SETTINGS, argv, process.env));
   const log = createLog({ level: settings.logLevel, program: "dracpu" });
   // To a kubelet 0 would mean that the labels are there.
-  const labels = await labelsHere(settings, keys, log, { dir, insistMs: INSIST_MS, endsWith: (status) => status });
+  const labels = await labelsHere(settings, keys, log, { dir, insistMs: INSIST_MS, endsWith: 143 });
   const file = new LabelsFile(dir);
   const isKept = JSON.stringify(file.lastSeen()) === JSON.stringify(labels);
   if (isKept) log.info("the agent goes by these labels of this node", { labels, file: file.path });
