@@ -11,7 +11,11 @@ const RESOURCE = "/apis/resource.k8s.io/v1";
 /** The part of a pod that is looked at (k8s.io/api v0.36.3, core/v1/types.go). */
 export interface PodView {
   readonly metadata: { readonly name: string; readonly namespace: string };
-  readonly spec?: { readonly nodeName?: string; readonly initContainers?: readonly { readonly name: string }[] };
+  readonly spec?: {
+    readonly nodeName?: string;
+    readonly initContainers?: readonly { readonly name: string }[];
+    readonly containers?: readonly { readonly name: string }[];
+  };
   readonly status?: { readonly phase?: string };
 }
 

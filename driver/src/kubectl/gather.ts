@@ -54,8 +54,7 @@ export const gather: PluginCommand = async (reach, argv) => {
   return 0;
 };
 
-/** The agent's settings by label have a step before it, of which there may be nothing else than a log. */
+/** In the order in which they start. */
 function containersOf({ spec }: PodView): string[] {
-  const steps = (spec?.initContainers ?? []).filter((one) => one.name === "node-labels");
-  return [...steps.map((one) => one.name), "driver", "nri-agent"];
+  return [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map((one) => one.name);
 }
