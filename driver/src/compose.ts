@@ -7,6 +7,7 @@ import { VERSION } from "@dracpu/shared-proto/contract/version.ts";
 import { EventKind, type Event } from "@dracpu/shared-proto/gen/dracpu/agent/v1/event_pb.ts";
 import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
+import { watchProcess } from "@dracpu/shared-proto/observe/processmetrics.ts";
 import { cdiOf } from "./compose/cdi.ts";
 import { Checkpoint, readMemory } from "./compose/checkpoint.ts";
 import { healthSource } from "./compose/health.ts";
@@ -263,7 +264,7 @@ export async function startDriver(program: Program, settings: DriverSettings, lo
   // Whoever waits at the sockets already is answered before all the rest begins.
   await turn();
   const afterMs = Math.round(performance.now());
-  metrics.watchProcess();
+  watchProcess(metrics.registry);
   program.supervise(link.run(signal));
   // A node that cannot do the work offers nothing even for a moment.
   program.supervise(Promise.all([preconditions.first, live.sure]).then(() => publisher.run(signal)));

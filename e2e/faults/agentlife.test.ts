@@ -23,7 +23,9 @@ import { Containerd } from "../kit/containerd/containerd.ts";
 import { container, pod } from "../kit/enforcer.ts";
 import { FakeRuntime } from "../kit/fakeruntime/runtime.ts";
 import { until } from "../kit/node/processes.ts";
+import { shipped } from "../../images/environment.ts";
 import { percentile } from "./judge.ts";
+import { bundles } from "./programs.ts";
 
 const VALUES = join(import.meta.dirname, "..", "..", "charts", "dra-driver-cpu", "values.yaml");
 const MAIN = join(import.meta.dirname, "..", "..", "nri-agent", "src", "main.ts");
@@ -133,12 +135,15 @@ function requested(): number {
   return Number(/^(\d+)m$/.exec(agent.resources.requests.cpu)?.[1]);
 }
 
+/** As it is shipped: how much is compiled, and on how many threads, is part of what it takes to answer. */
+const program = (await bundles()).agent;
+
 describe("the agent on the one CPU of the shared pool, beside 200 busy containers", function () {
   this.timeout(240_000);
   const runtime = new Containerd("2.4");
   const agent = new AgentProcess({
     dir: runtime.dir,
-    argv: [process.execPath, MAIN],
+    argv: shipped(program),
     nriSocket: runtime.nriSocket,
     cdiDir: runtime.cdiDir,
     lever: "file",

@@ -1,5 +1,6 @@
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { expect } from "chai";
 import { FakeWorld } from "../bench/fakeworld.ts";
@@ -17,6 +18,16 @@ const CYCLES = Number(process.env["DRACPU_CYCLES"] ?? 600);
 const ENV = Array.from({ length: 10 }, (_, n) => `VARIABLE_${n}=${"x".repeat(40)}`);
 /** The runtime cuts off a plugin that takes longer. */
 const LIMIT_MS = 2000;
+
+const IDLE_S = 10;
+
+/** How often all threads of a process have gone to sleep. */
+function turns(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`).map((one) =>
+    readFileSync(`/proc/${pid}/task/${one}/status`, "utf8"),
+  );
+  return threads.reduce((sum, status) => sum + Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)?.[1]), 0);
+}
 
 // A runtime that speaks the real bytes, on cgroups that are files.
 describe("scale", function () {
@@ -83,6 +94,18 @@ describe("scale", function () {
     for (const curve of curves) curve.print();
     expect(curves.flatMap((curve) => curve.growth())).to.deep.equal([]);
     await until("nothing is held", async () => (await world.agent.state()).pool?.held === "");
+  });
+
+  it("both programs ask for a CPU a few times a second while nothing happens", async () => {
+    await ask(claimed("still", 1, "p-still"));
+    const pids = [world.driver.daemon?.pid ?? 0, world.agent.daemon?.pid ?? 0];
+    // What the start and the claim set off is over by then.
+    await sleep(5000);
+    const before = pids.map(turns);
+    await sleep(IDLE_S * 1000);
+    const rates = pids.map((pid, n) => (turns(pid) - (before[n] ?? 0)) / IDLE_S);
+    console.log(`      driver ${rates[0]?.toFixed(1)} a second, agent ${rates[1]?.toFixed(1)}`);
+    for (const rate of rates) expect(rate).to.be.within(0.1, 10);
   });
 
   it("500 containers and 120 claims: from Synchronize to agreement in less than a second", async () => {

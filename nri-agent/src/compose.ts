@@ -11,6 +11,7 @@ import type { Program } from "@dracpu/shared-proto/lifecycle/program.ts";
 import { pause } from "@dracpu/shared-proto/lifecycle/wait.ts";
 import { probe, readiness, servePages } from "@dracpu/shared-proto/observe/httpserver.ts";
 import type { LogWriter } from "@dracpu/shared-proto/observe/log.ts";
+import { watchProcess } from "@dracpu/shared-proto/observe/processmetrics.ts";
 import { Ring } from "@dracpu/shared-proto/observe/ring.ts";
 import { CpuSet } from "@dracpu/shared-proto/cpuset/cpuset.ts";
 import { CpusetFiles, findCpuset } from "./cgroup/cpusetfs.ts";
@@ -183,7 +184,7 @@ export async function startAgent(program: Program, settings: AgentSettings, log:
     instance,
     afterMs: Math.round(performance.now()),
   });
-  metrics.watchProcess();
+  watchProcess(metrics.registry);
 
   if (loaded.kind !== "memory") await Promise.race([firstDriver, pause(FIRST_DRIVER_MS, signal)]);
   program.supervise(runtime.run(nri.signal));

@@ -1,5 +1,5 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
-import { collectDefaultMetrics, Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
 import type { Stock } from "../picture/stock.ts";
 
 const CPU_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
@@ -154,11 +154,6 @@ export class DriverMetrics {
       labelNames: ["version"],
       registers,
     }).set({ version }, 1);
-  }
-
-  /** Adds those of the process. Not part of the making, because a start has to wait for none of them. */
-  watchProcess(): void {
-    collectDefaultMetrics({ register: this.registry });
   }
 
   prepared(result: "success" | "error", seconds: number, cpus: number): void {

@@ -1,5 +1,5 @@
 import type { Finding } from "@dracpu/shared-proto/codes/code.ts";
-import { collectDefaultMetrics, Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, type GaugeConfiguration, Histogram, Registry } from "prom-client";
 import type { CounterName } from "../enforce/ports.ts";
 import type { SessionReport, Tally } from "../enforce/view.ts";
 
@@ -97,11 +97,6 @@ export class AgentMetrics {
       labelNames: ["version"],
       registers,
     }).set({ version }, 1);
-  }
-
-  /** Adds those of the process. Not part of the making, because a start has to wait for none of them. */
-  watchProcess(): void {
-    collectDefaultMetrics({ register: this.registry });
   }
 
   count(name: CounterName): void {
