@@ -119,9 +119,13 @@ export function eachAlone(world: ClusterWorld, hands: Hands): void {
       expect((await world.ownPod()).metadata.uid, "the pod").to.equal(metadata.uid);
       expect(await world.own(others[name])).to.deep.equal(other);
       const status = ["get", "daemonset", "-n", NAMESPACE, RELEASE, "-o"];
-      expect(
-        await node.kubectl(...status, "jsonpath={.status.updatedNumberScheduled} {.spec.updateStrategy.type}"),
-      ).to.equal("1 RollingUpdate");
+      const said = "jsonpath={.status.updatedNumberScheduled} {.spec.updateStrategy.type}";
+      await until(
+        "it is counted",
+        async () => (await node.kubectl(...status, said)) === "1 RollingUpdate",
+        20_000,
+        200,
+      );
       console.log(`      ${await isOver()} pods came and went meanwhile`);
       await nothingMoved();
     });

@@ -42,11 +42,17 @@ describe("helm install on a real node", function () {
     expect(await world.seen("claimed")).to.deep.equal(OWN);
     expect(await world.seen("shared")).to.deep.include(SHARED);
     expect(await world.environment("claimed")).to.include("DRA_CPUS=1");
-    const [{ status } = { status: undefined }] = (
-      await node.json<{ items: { status: unknown }[] }>("get", "resourceclaims")
-    ).items;
-    expect(status).to.have.nested.property("devices[0].data.cpus", "1");
-    expect(status).to.have.nested.property("devices[0].conditions[0].reason", "Enforced");
+    await until(
+      "its status says so",
+      async () => {
+        const { items } = await node.json<{ items: { status: unknown }[] }>("get", "resourceclaims");
+        expect(items[0]?.status).to.have.nested.property("devices[0].data.cpus", "1");
+        expect(items[0]?.status).to.have.nested.property("devices[0].conditions[0].reason", "Enforced");
+        return true;
+      },
+      20_000,
+      200,
+    );
     await world.remove("claimed");
     await until("the CPU is back", async () => (await world.seen("shared")).exec === "0-1", 20_000);
   });

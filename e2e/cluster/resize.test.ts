@@ -58,7 +58,7 @@ describe("pods that are resized in place", function () {
     await areAsTheyWere();
     await resize("resized", "150m");
     await resized("resized", "150m");
-    expect(await quota("resized")).to.equal("15000");
+    await until("its quota follows", async () => (await quota("resized")) === "15000", 20_000, 200);
     await areAsTheyWere();
   });
 

@@ -34,10 +34,10 @@ describe("device health, as the kubelet hears it", function () {
     const claim = node.claimed("loses", 2);
     expect((await node.kubelet.prepare(claim)).error).to.equal("");
     node.online("0-1,4-7");
-    await becomes("it says so", "CPUs 2-3 of claim default/loses are offline", 4000);
+    await becomes("it says so", "CPUs 2-3 of claim default/loses are offline", 15_000);
     expect(health.last()[0]?.health).to.equal(HealthStatus.UNHEALTHY);
     node.online("0-7");
-    await until("it is good again", () => health.last()[0]?.health === HealthStatus.HEALTHY, 4000, 20);
+    await until("it is good again", () => health.last()[0]?.health === HealthStatus.HEALTHY, 15_000, 20);
     expect(await node.kubelet.unprepare(claim)).to.equal("");
   });
 

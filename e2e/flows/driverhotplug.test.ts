@@ -8,10 +8,10 @@ import { DriverNode } from "../kit/drivernode.ts";
 import { until } from "../kit/node/processes.ts";
 
 /** By when whatever follows the machine has followed it. */
-const SOON_MS = 2000;
+const SOON_MS = 10_000;
 
 describe("the driver's process, on a machine whose CPUs go offline and come back", function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   const node = new DriverNode(18_096);
   const { api, kubelet } = node;
   before(async () => {

@@ -147,7 +147,7 @@ describe("the driver's process, after a loss", function () {
   it("answers a Prepare under way in words when it is told to stop, before its sockets go", async () => {
     await node.up();
     const waiting = kubelet.prepare(claimed("t", 2));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await until("it is under way", () => driver.log().includes("begin: prepare"), 10_000, 20);
     driver.daemon?.signal("SIGTERM");
     expect((await waiting).error)
       .to.include("default/t")

@@ -74,7 +74,11 @@ export class NodePods {
   async seen(name: string, container = "c0"): Promise<Seen> {
     const [exec, log, place] = await Promise.all([
       this.exec(name, container, "cat", "/proc/self/status"),
-      this.node.kubectl("logs", name, "-c", container),
+      until(
+        "its first words are there",
+        () => this.node.kubectl("logs", name, "-c", container).then((text) => text || undefined),
+        10_000,
+      ),
       this.place(name, container),
     ]);
     return { exec: allowedIn(exec), first: allowedIn(log), cgroup: this.cgroupFile(place, "cpuset", "cpuset.cpus") };

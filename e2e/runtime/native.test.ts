@@ -106,11 +106,12 @@ for (const [version, lever] of COMBINATIONS) {
         command: ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
       });
       await agent.daemon?.stop();
-      const stopped = runtime.pods.cri.call("stopContainer", { containerId: s1.id, timeout: 5n });
+      const stopped = runtime.pods.cri.call("stopContainer", { containerId: s1.id, timeout: 60n });
       await new Promise((resolve) => setTimeout(resolve, 300));
       agent.start();
       await until("it is connected and waits", async () => (await agent.state()).nri?.state === 3, 10_000, 50);
       expect((await agent.state()).nri?.why).to.include("termination grace");
+      process.kill(s1.pid, "SIGKILL");
       await stopped;
       await agent.synchronized();
       await agent.replace();

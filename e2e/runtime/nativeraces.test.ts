@@ -125,11 +125,11 @@ for (const [version, lever] of COMBINATIONS) {
           const held = holding.hold("held-0");
           await lab.release(old.uid);
           // A growth in the reply to a creation is due by then.
-          if (byReply) await sleep(1500);
+          if (byReply) await sleep(3000);
           const slow = lab.insist(pod, "held");
           await held.reached;
           await until("the growth is sent", s1IsSent, 5000, 20);
-          if (lever === "file") await sleep(FOLLOWS_AFTER_MS + 300);
+          if (lever === "file") await sleep(FOLLOWS_AFTER_MS + 2000);
           expect(await lab.stored(s1), "the runtime is kept from it").to.equal("0");
 
           const told = now();

@@ -38,7 +38,7 @@ export async function fulfil(
 }
 
 async function enforce(link: AgentLink, at: string, entry: Entry, signal: AbortSignal): Promise<void> {
-  let why = "the NRI agent did not answer";
+  let why: string | undefined;
   while (!signal.aborted) {
     try {
       const progress = await link.progress(entry.claim.uid, 5000, signal);
@@ -52,12 +52,13 @@ async function enforce(link: AgentLink, at: string, entry: Entry, signal: AbortS
       await pause(RETRY_AGENT_MS, signal);
     } catch (cause) {
       if (cause instanceof Refused) throw cause;
-      why = (cause as Error).message;
+      // A call that the end of the time cuts off says less than the one before it.
+      if (!signal.aborted || why === undefined) why = (cause as Error).message;
       await pause(cause instanceof AgentFault && cause.code === "refused" ? RETRY_REFUSED_MS : RETRY_AGENT_MS, signal);
     }
   }
   throw new Refused(
     CODES.notEnforced,
-    `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why}. The kubelet tries again by itself`,
+    `Cannot prepare ${at}: its CPUs ${cpusOf(entry).toString()} are reserved, but not yet its own alone: ${why ?? "the NRI agent did not answer"}. The kubelet tries again by itself`,
   );
 }

@@ -14,7 +14,7 @@ import type { AgentLink } from "../../src/prepare/agentlink.ts";
 import { fulfil } from "../../src/prepare/fulfil.ts";
 import { ENTRY } from "../prepare/entry.ts";
 
-const WAIT_MS = 100;
+const WAIT_MS = 1000;
 
 describe("a CDI directory that hangs", () => {
   let dir = "";
@@ -48,10 +48,10 @@ describe("a CDI directory that hangs", () => {
       );
       for (const [n, uid] of uids.entries())
         expect(said[n]).to.equal(
-          `Cannot prepare claim d/${uid}: Cannot write ${join(path, cdiFileName(uid))}: it is not done after 0.1 s; the file system of ${path} hangs`,
+          `Cannot prepare claim d/${uid}: Cannot write ${join(path, cdiFileName(uid))}: it is not done after 1 s; the file system of ${path} hangs`,
         );
       const checkpoint = answer(writeWhole(join(dir, "checkpoint"), "x"));
-      const late = new Promise((resolve) => setTimeout(() => resolve("it hangs, too"), 1000));
+      const late = new Promise((resolve) => setTimeout(() => resolve("it hangs, too"), 4000));
       expect(await Promise.race([checkpoint, late])).to.equal("done");
     } finally {
       for (const pipe of pipes) closeSync(openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK));

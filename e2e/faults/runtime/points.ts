@@ -193,14 +193,14 @@ export class Life {
 
   /** From its first instruction on; and everybody else is off. */
   async #isAlone(container: ContainerHandle): Promise<void> {
-    const first = await until("its first instruction wrote", () => container.first(), 5000, 10);
+    const first = await until("its first instruction wrote", () => container.first() || undefined, 20_000, 10);
     if (first !== "1" || container.allowed() !== "1")
       throw new Error(`the claim's container ran first on ${first}, and now on ${container.allowed()}`);
     if (this.#shared !== undefined) await this.#shares(this.#shared);
   }
 
   async #shares(container: ContainerHandle): Promise<void> {
-    await until("the shared container is off the claim's CPU", () => container.allowed() === "0", 5000, 10);
+    await until("the shared container is off the claim's CPU", () => container.allowed() === "0", 20_000, 10);
   }
 
   /** Container first, as the kubelet does; at the end nothing is left of the claim. */

@@ -132,7 +132,7 @@ export class Containerd {
       readdirSync("/sys/fs/cgroup")
         .map((name) => join("/sys/fs/cgroup", name, this.root))
         .filter((dir) => existsSync(dir));
-    const end = Date.now() + 3000;
+    const end = Date.now() + 15_000;
     while (roots().length > 0 && Date.now() < end) {
       for (const dir of roots()) {
         try {

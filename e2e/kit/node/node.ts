@@ -131,7 +131,7 @@ export class RealNode extends Cluster {
   override killAll(): void {
     super.killAll();
     for (const pid of pidsOf((line) => line.includes("containerd-shim-runc-v2") && line.includes(this.dir))) kill(pid);
-    const end = Date.now() + 3000;
+    const end = Date.now() + 15_000;
     do {
       // A cgroup that goes away hides what is in the next one.
       for (const pid of this.containerPids()) kill(pid);

@@ -71,10 +71,10 @@ describe("what a container shows of a claim", () => {
     const began = performance.now();
     expect(read({ env })).to.deep.include({ kind: "forged" });
     // All of them would take more than a second.
-    expect(performance.now() - began).to.be.below(20);
+    expect(performance.now() - began).to.be.below(200);
     expect(read({ env, mountDestinations: [names.GATE_PATH] }, false)).to.deep.include({ kind: "malformed" });
     // Where a gate mount vouches for them, as much is read as one claim could need.
-    expect(performance.now() - began).to.be.below(300);
+    expect(performance.now() - began).to.be.below(500);
   });
   it("never throws, and never believes a claim without the kubelet's word", () => {
     fc.assert(
