@@ -106,7 +106,8 @@ describe("scale", function () {
     await sleep(IDLE_S * 1000);
     const rates = pids.map((pid, n) => (turns(pid) - (before[n] ?? 0)) / IDLE_S);
     console.log(`      driver ${rates[0]?.toFixed(1)} a second, agent ${rates[1]?.toFixed(1)}`);
-    for (const rate of rates) expect(rate).to.be.within(0.1, 10);
+    // A timer that turns for nothing does so a hundred times.
+    for (const rate of rates) expect(rate).to.be.within(0.1, 30);
   });
 
   it("500 containers and 120 claims: from Synchronize to agreement in less than a second", async () => {
