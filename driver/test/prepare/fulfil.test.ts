@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import { ClaimProgressSchema, Progress } from "@dracpu/shared-proto/gen/dracpu/agent/v1/control_pb.ts";
 import { expect } from "chai";
@@ -12,10 +13,10 @@ const PREPARING: Entry = { ...ENTRY, phase: "preparing" };
 describe("fulfilling a claim", () => {
   const impossible = create(ClaimProgressSchema, { claimUid: "u", progress: Progress.IMPOSSIBLE, why: "no" });
   const link: Pick<AgentLink, "progress"> = { progress: () => Promise.resolve(impossible) };
-  const fulfilled = async (write: CdiPort["write"]): Promise<string> => {
+  const fulfilled = async (write: CdiPort["write"], agent = link, ms = 5000): Promise<string> => {
     const cdi: Pick<CdiPort, "write"> = { write };
-    const ports = { cdi: cdi as CdiPort, link: link as AgentLink };
-    return fulfil(ports, "claim d/c", PREPARING, AbortSignal.timeout(5000)).then(
+    const ports = { cdi: cdi as CdiPort, link: agent as AgentLink };
+    return fulfil(ports, "claim d/c", PREPARING, AbortSignal.timeout(ms)).then(
       () => "fulfilled",
       (cause: unknown) => (cause as Error).message,
     );
@@ -38,5 +39,18 @@ describe("fulfilling a claim", () => {
       throw new Error("the disk is full");
     };
     expect(await fulfilled(write)).to.equal("Cannot prepare claim d/c on CPUs 2-3: no");
+  });
+
+  it("says what the agent's last answer was, where the time ends within a call", async () => {
+    let calls = 0;
+    const away: typeof link = {
+      progress: async (_uid, _ms, signal) => {
+        calls += 1;
+        if (calls > 1) await once(signal, "abort");
+        throw new Error(calls > 1 ? "it did not answer in time" : "the NRI agent is not running");
+      },
+    };
+    expect(await fulfilled(() => Promise.resolve(), away, 1000)).to.include("alone: the NRI agent is not running.");
+    expect(calls).to.equal(2);
   });
 });
