@@ -9,6 +9,7 @@ const LAG_SUMMARIES = ["min", "max", "mean", "stddev", "p50", "p90", "p99"].map(
 /**
  * Adds `process_*` and `nodejs_*` to a registry, without the summaries of the event loop's lag: for these Node wakes the process a hundred times a second, which
  * is more than all that a program does on an idle node, and comes off its part of a CPU that is wanted by many. `nodejs_eventloop_lag_seconds` stays.
+ * Called when a program's sockets answer: a start has to wait for none of them.
  */
 export function watchProcess(register: Registry): void {
   collectDefaultMetrics({ register, eventLoopMonitoringPrecision: NEVER });
