@@ -175,6 +175,8 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
     const claimed = await runtime.pods.pod("claimed");
     const { ids } = await agent.claim({ cpus: "1" }, [claimed]);
     const ordinary = await runtime.pods.pod("ordinary");
+    /** Shared containers that began on the claim's CPU. Where the runtime has just given the agent up, nobody holds them back; claims' containers the gate does. */
+    let early: string[] = [];
     const runs = async (round: string): Promise<number> => {
       const times: number[] = [];
       for (let n = 0; n < 10; n++) {
@@ -187,7 +189,8 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
           [exclusive, "1"],
         ] as const) {
           await until("its first words are there", () => one.first() || undefined, 60_000);
-          expect(one.first(), one.name).to.equal(wanted);
+          if (one === shared && one.first() !== wanted) early.push(one.name);
+          else expect(one.first(), one.name).to.equal(wanted);
           await runtime.pods.remove(one);
         }
       }
@@ -208,6 +211,7 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
     // The machine itself may stand still for two seconds, once.
     for (let round = 0; starved === Infinity && lost < 2; round++) {
       const before = await sessions();
+      expect(early).to.deep.equal([]);
       try {
         const slowest = await runs(`starved${round}`);
         if ((await sessions()) === before) starved = slowest;
@@ -215,12 +219,13 @@ describe("the agent on the one CPU of the shared pool, beside 200 busy container
         // What the gate refuses is not unpinned.
         if (!(cause as Error).message.includes("container-not-pinned")) throw cause;
       }
-      if (starved === Infinity) lost += 1;
+      if (starved === Infinity) [lost, early] = [lost + 1, []];
       await agent.synchronized(60_000);
     }
     expect(lost, "rounds in which the runtime gave the agent up").to.be.below(2);
+    expect(early).to.deep.equal([]);
     console.log(
-      `      slowest start of a container: ${alone.toFixed(0)} ms alone, ${starved.toFixed(0)} ms beside them`,
+      `      slowest start of a container: ${alone.toFixed(0)} ms alone, ${starved.toFixed(0)} ms beside them; sessions lost: ${lost}`,
     );
     // A start asks the agent in four hooks, and each may take that long; whether one took longer the session tells.
     expect(starved - alone).to.be.below(2 * RUNTIME_WAITS_MS);
